@@ -1,0 +1,1 @@
+"""Environments: numpy, many copies in lockstep, each with its task distribution."""
