@@ -1,0 +1,95 @@
+"""What a chapter shows besides figures: highlighted source, in notebooks and plain text alike."""
+
+import inspect
+from dataclasses import dataclass
+from functools import cache
+from html import escape
+
+from IPython.display import display
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
+
+# Colours of (page, text, keyword, string, comment, number, name), each at least 4.5:1 on its page.
+LIGHT = ("#f6f8fa", "#1f2328", "#a0111f", "#0a3069", "#57606a", "#0550ae", "#6639ba")
+DARK = ("#0d1117", "#e6edf3", "#ff7b72", "#a5d6ff", "#9aa4ae", "#79c0ff", "#d2a8ff")
+DARK_PAGES = (  # the book, JupyterLab, VS Code and Colab each say "dark" in their own way
+    'html[data-theme="dark"]',
+    '[data-jp-theme-light="false"]',
+    "body.vscode-dark",
+    "html[theme=dark]",
+)
+TOKENS = {  # Pygments names its classes by kind: k* keywords, s* strings, c* comments, m* numbers
+    "keyword": "[class^=ms-k], .ms-ow",
+    "string": "[class^=ms-s]",
+    "comment": "[class^=ms-c]",
+    "number": "[class^=ms-m]",
+    "name": ".ms-nf, .ms-nc, .ms-nd",
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Something displayed as `html` where the page can, and as `text` where it cannot."""
+
+    text: str
+    html: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        return {"text/plain": self.text, "text/html": self.html}
+
+
+def show_source(*objects: object) -> None:
+    """Return nothing: display the source of functions, classes or modules with module and line.
+
+    Raises ValueError for an object that has no Python source, such as a number or a builtin.
+    """
+    for shown in [source(an_object) for an_object in objects]:
+        display(shown)
+
+
+def source(an_object: object) -> Shown:
+    """Return the source of a function, class or module, headed by its module and line."""
+    try:
+        lines, first = inspect.getsourcelines(an_object)
+    except (TypeError, OSError) as error:
+        raise ValueError(
+            f"show_source takes functions, classes or modules written in Python, got {an_object!r}"
+        ) from error
+    module = inspect.getmodule(an_object)
+    where = f"{module.__name__ if module else '?'}, line {max(first, 1)}"
+    code = inspect.cleandoc("\n" + "".join(lines)) + "\n"
+    html = f'<div class="metarl-source"><p>{escape(where)}</p>{code_html(code)}</div>'
+    return Shown(f"# {where}\n{code}", html)
+
+
+def code_html(code: str) -> str:
+    """Return Python code as highlighted HTML that reads in light and dark pages."""
+    tokens = highlight(code, PythonLexer(), HtmlFormatter(nowrap=True, classprefix="ms-"))
+    # a scrolling region must be reachable with the keyboard
+    return f'{_style()}<pre class="metarl-code" tabindex="0">{tokens}</pre>'
+
+
+@cache
+def _style() -> str:
+    """Return the style element that the code blocks carry with them, for pages that have none."""
+
+    def variables(colours: tuple[str, ...]) -> str:
+        return "; ".join(
+            f"--{name}: {colour}"
+            for name, colour in zip(("page", "text", *TOKENS), colours, strict=True)
+        )
+
+    rules = [
+        f"pre.metarl-code {{{variables(LIGHT)}; background: var(--page); color: var(--text);"
+        " overflow-x: auto; padding: .8em; line-height: 1.4; border: 1px solid #8c959f}",
+        f":is({', '.join(DARK_PAGES)}) pre.metarl-code {{{variables(DARK)}}}",
+        *(
+            f"pre.metarl-code :is({selector}) {{color: var(--{name})}}"
+            for name, selector in TOKENS.items()
+        ),
+    ]
+    return f"<style>{' '.join(rules)}</style>"
