@@ -1,1 +1,14 @@
-"""Environments: numpy, many copies in lockstep, each with its task distribution."""
+"""Environments: numpy, many copies in lockstep, each with its task distribution.
+
+Importing this package registers the Gymnasium ids, each as a single environment (`gymnasium.make`)
+and as a vector environment (`gymnasium.make_vec(..., vectorization_mode="vector_entry_point")`).
+"""
+
+import gymnasium as gym
+
+for _name, _module in (("GridWorld", "gridworld"), ("GridNav", "gridnav")):
+    gym.register(
+        id=f"metarl_lite/{_name}-v0",
+        entry_point=f"metarl_lite.envs.{_module}:make_single",
+        vector_entry_point=f"metarl_lite.envs.{_module}:make_vector",
+    )
