@@ -1,0 +1,57 @@
+# make help | book | test | lab | bench | clean        (PYTHON=python3.12 chooses the Python)
+
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+
+# One thread a process: small networks lose with two, and two chapters run at once.
+export OMP_NUM_THREADS := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# The environment is ready when a file named after this Python and this folder stands in it;
+# it is written last, so that an environment made half-way never counts.
+IDENTITY := $(shell $(PYTHON) -c 'import os, sys, zlib; print("%d.%d.%d-%x" % (sys.version_info[:3] + (zlib.crc32((sys.base_prefix + os.getcwd()).encode()),)))' 2>/dev/null)
+READY    := $(VENV)/ready-$(IDENTITY)
+
+.PHONY: help book test lab bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make book    execute the chapters and build the book"
+	@echo "make test    prove that everything works"
+	@echo "make lab     open the chapters in JupyterLab"
+	@echo "make bench   compare speed with the field's libraries"
+	@echo "make clean   remove the environment and everything built"
+	@echo "PYTHON=python3.12 after any of them chooses the Python (3.11 to 3.13)"
+
+book: $(READY)
+	@$(PY) book/build.py
+
+test: $(READY)
+	$(PY) -m ruff format --check
+	$(PY) -m ruff check
+	$(VENV)/bin/lint-imports
+	$(PY) -m pytest -q -n 2 --ignore=tests/browser
+	$(PY) -m pytest -q -n 2 --dist loadfile --nbval-lax book chapters
+	$(PY) book/build.py
+	$(PY) tests/browser/chromium.py
+	$(PY) -m pytest -q -n 2 tests/browser
+
+lab: $(READY)
+	$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/chapters $(if $(filter 0,$(shell id -u)),--allow-root)
+
+bench: $(READY)
+	@for script in experiments/bench_*.py; do $(PY) $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) _build .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "The book needs Python 3.11, 3.12 or 3.13, and '$(PYTHON)' is not one: say, for example, make book PYTHON=python3.12" >&2; exit 1; }
+	@echo "Making $(VENV) with $(PYTHON) (some minutes the first time)"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --requirement requirements.txt
+	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
