@@ -22,6 +22,11 @@ from sphinx.util.fileutil import copy_asset
 
 MADE_PAGES = ("book/claims", "book/running_times")
 MATHJAX = ("tex-chtml.js", "input/tex/extensions", "output/chtml")
+CALLOUTS = {
+    "Predict.": "callout-predict",
+    "Were you right?": "callout-right",
+    "What goes wrong.": "callout-wrong",
+}
 
 CODE = re.compile(r"(```.*?```|~~~.*?~~~|`[^`\n]+`)", re.DOTALL)
 DISPLAYED = re.compile(
@@ -103,6 +108,14 @@ def keep_tags(app: Sphinx, doctree: nodes.document) -> None:
             opening, closing = app.config.mathjax_display
             node.children = [nodes.Text(f"{opening}{node.astext()}{closing}")]
             node["nowrap"] = True
+
+
+def name_callouts(app: Sphinx, doctree: nodes.document) -> None:
+    """Give a block quote that begins with a call-out's bold words its class, for its colour."""
+    for quote in doctree.findall(nodes.block_quote):
+        strong = quote.next_node(nodes.strong)
+        if strong is not None and strong.astext() in CALLOUTS:
+            quote["classes"].append(CALLOUTS[strong.astext()])
 
 
 def read_manifest(env: BuildEnvironment) -> dict:
@@ -216,5 +229,6 @@ def setup(app: Sphinx) -> dict:
     app.connect("env-get-outdated", outdated_pages)
     app.connect("source-read", read_source)
     app.connect("doctree-read", keep_tags)
+    app.connect("doctree-read", name_callouts)
     app.connect("build-finished", copy_mathjax)
     return {"version": "1", "env_version": 1, "parallel_read_safe": False}
