@@ -217,10 +217,10 @@ def _anchor(name: str) -> str:
 
 def _format(x: float, digits: int) -> str:
     """Return `x` with `digits` significant digits, in the notation people read."""
-    if isinstance(x, int) or not math.isfinite(x) or x == 0:
+    if isinstance(x, int):
         return f"{x:,}"
     if not 1e-4 <= abs(x) < 1e7:
-        return f"{x:.{digits}g}"
+        return f"{x:.{digits}g}"  # 0, inf and nan among them
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(x))))
     text = f"{x:,.{decimals}f}"
     return text.rstrip("0").rstrip(".") if decimals else text

@@ -27,8 +27,6 @@ STYLE = {
     "figure.facecolor": "white",
     "font.size": 12.0,
     "grid.color": "#dddddd",
-    "legend.frameon": False,
-    "lines.linewidth": 2.0,
     "xtick.labelsize": 11.0,
     "ytick.labelsize": 11.0,
 }
@@ -180,7 +178,7 @@ def grid_values(
         raise ValueError(f"cells must be ({len(values)}, 2) integers, got {cells.shape}")
     if not ((cells >= 0) & (cells < shape)).all():
         raise ValueError(f"cells outside the {shape[0]} x {shape[1]} grid: {cells.tolist()}")
-    figure, ax = _panel(ax)
+    figure, ax = _panel(ax, height=max(HEIGHT, 0.6 * shape[0]))
     grid = np.full(shape, np.nan)
     grid[tuple(cells.T)] = values
     ax.set_facecolor("#bbbbbb")  # shows through where there is no cell
@@ -190,7 +188,9 @@ def grid_values(
     for (row, column), value, is_light in zip(cells, values, light_cell, strict=True):
         lift = 0.0 if arrows is None else 0.22
         ink = "black" if is_light else "white"
-        ax.text(column, row - lift, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=9)
+        ax.text(
+            column, row - lift, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=10
+        )
     if arrows is not None:
         _draw_moves(ax, cells, _finite("arrows", arrows, ndim=2), light_cell)
     ax.grid(visible=False)
@@ -213,8 +213,8 @@ def _draw_moves(ax: Axes, cells: np.ndarray, moves: np.ndarray, light_cell: np.n
         ax.annotate("", centre + reach, centre - reach, arrowprops=arrow)
 
 
-def _panel(ax: Axes | None) -> tuple[Figure, Axes]:
-    return new_figure() if ax is None else (ax.figure, ax)
+def _panel(ax: Axes | None, height: float = HEIGHT) -> tuple[Figure, Axes]:
+    return new_figure(height=height) if ax is None else (ax.figure, ax)
 
 
 def _reference_lines(draw: Callable, references: Mapping[str, float] | None) -> None:
