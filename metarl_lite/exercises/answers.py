@@ -90,13 +90,17 @@ def signature_problem(answer: Any, right: Any) -> str | None:
     return None
 
 
+def named(error: BaseException | None) -> str:
+    """Return an exception's type and message, even where its own `__str__` fails."""
+    return "".join(traceback.format_exception_only(error)).strip()
+
+
 def told(error: BaseException, answer: Any) -> str:
     """Return an exception's type and message, and the reader's own line where it arose."""
-    what = "".join(traceback.format_exception_only(error)).strip()
     code = getattr(inspect.unwrap(answer), "__code__", None)
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if code and frame.filename == code.co_filename]
-    return what + (f", in line {own[-1].lineno}: `{own[-1].line}`" if own else "")
+    return named(error) + (f", in line {own[-1].lineno}: `{own[-1].line}`" if own else "")
 
 
 def arguments_in_words(function: Callable, arguments: tuple) -> str:

@@ -23,6 +23,7 @@ from metarl_lite.exercises.answers import (
     Outcome,
     arguments_in_words,
     is_blank,
+    named,
     run,
     signature_problem,
     told,
@@ -180,7 +181,8 @@ class Exercise:
 
     def _agree(self, outcomes: list[Outcome], mutant: Any, cases: list[tuple]) -> bool:
         return all(
-            repr(one.error) == repr(other.error) and not self._difference(one.result, other.result)
+            named(one.error) == named(other.error)
+            and not self._difference(one.result, other.result)
             for one, other in zip(outcomes, self._outcomes(mutant, cases), strict=True)
         )
 
