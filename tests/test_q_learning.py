@@ -47,6 +47,14 @@ def test_truncation_bootstraps_and_termination_does_not():
     assert q_learning(TabularEnv([ends]), config, seed=0).q[0, 0, 0] == pytest.approx(1.0)
 
 
+def test_a_truncated_step_bootstraps_from_its_own_next_state_not_from_the_next_start():
+    """0 -> 1 pays 0, 1 -> 1 pays 1 for ever: values (1, 2) at gamma 1/2; episodes start in 0."""
+    mdp = MDP([[[0.0, 1.0]], [[0.0, 1.0]]], [[0.0], [1.0]], 0.5, start=[1.0, 0.0])
+    config = QLearningConfig(num_steps=400, gamma=0.5, step_size=0.5)
+    q = q_learning(TabularEnv([mdp], horizon=2), config, seed=0).q[0, :, 0]
+    np.testing.assert_allclose(q, [1, 2])
+
+
 def test_visit_counts_give_the_mean_of_the_rewards_at_omega_one():
     ends = MDP([[[0.0, 1.0]], [[0.0, 1.0]]], [[1.0], [0.0]], 0.5)
     env = TabularEnv([ends] * 50, reward_noise=1.0)
