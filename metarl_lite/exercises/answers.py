@@ -108,7 +108,7 @@ def arguments_in_words(function: Callable, arguments: tuple) -> str:
     words = []
     with np.printoptions(precision=4, threshold=24):
         for name, value in zip(inspect.signature(function).parameters, arguments, strict=False):
-            text = " ".join(repr(value).split())
+            text = f"{value:.6g}" if isinstance(value, float) else " ".join(repr(value).split())
             words.append(
                 f"`{name} = {text}`" if len(text) <= 160 else f"`{name}` {describe(value)}"
             )
