@@ -44,28 +44,40 @@ def browser():
 def open_page(browser):
     """Return a function that opens an address and waits until its mathematics is set.
 
-    `page.complaints` collects console errors, failed requests and requests off the site.
+    One page of each width serves all tests. `page.complaints` collects console errors, scripts
+    that fail and requests off the site.
     """
+    context = browser.new_context()
+    pages = {}
 
     def open_page(address: str, width: int):
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        page.complaints = []
-        origin = "file:" if address.startswith("file:") else "/".join(address.split("/")[:3])
-
-        def check_request(request) -> None:
-            if not request.url.startswith((origin, "data:", "blob:")):
-                page.complaints.append(f"request off the site: {request.url}")
-
-        def check_console(message) -> None:
-            if message.type == "error":
-                page.complaints.append(f"console: {message.text} {message.location.get('url')}")
-
-        page.on("request", check_request)
-        page.on("console", check_console)
-        page.on("pageerror", lambda error: page.complaints.append(f"script: {error}"))
+        if width not in pages:
+            pages[width] = watched(context.new_page())
+            pages[width].set_viewport_size({"width": width, "height": 900})
+        page = pages[width]
+        page.complaints.clear()
         page.goto(address, wait_until="load")
         page.evaluate("async () => { await window.MathJax?.startup?.promise }")
-        page.wait_for_load_state("networkidle")
+        page.evaluate("async () => { await document.fonts.ready }")
         return page
 
-    return open_page
+    yield open_page
+    context.close()
+
+
+def watched(page):
+    """Return the page with a list of everything it should not have done."""
+    page.complaints = []
+
+    def check_request(request) -> None:
+        if not request.url.startswith(("http://127.0.0.1", "file:", "data:", "blob:")):
+            page.complaints.append(f"request off the site: {request.url}")
+
+    def check_console(message) -> None:
+        if message.type == "error":
+            page.complaints.append(f"console: {message.text} {message.location.get('url')}")
+
+    page.on("request", check_request)
+    page.on("console", check_console)
+    page.on("pageerror", lambda error: page.complaints.append(f"script: {error}"))
+    return page

@@ -4,7 +4,7 @@ from functools import cache
 from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup
-from built_book import BOOK
+from built_book import BOOK, REDIRECT
 
 
 @cache
@@ -23,6 +23,11 @@ def test_every_internal_link_resolves(page_name):
     addresses |= {tag["src"] for tag in read(here).find_all(["img", "script"], src=True)}
     broken = [address for address in addresses if not resolves(here, urlsplit(address))]
     assert not broken, f"{page_name}: {sorted(broken)}"
+
+
+def test_the_address_that_make_book_prints_leads_to_a_page():
+    target = read(REDIRECT).find("meta", attrs={"http-equiv": "Refresh"})["content"]
+    assert (BOOK / target.partition("url=")[2]).is_file()
 
 
 def resolves(here, link) -> bool:
