@@ -39,7 +39,7 @@ def figure(request):
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_is_unknown_to_pyplot_and_leaves_the_settings_alone(name):
     before = dict(mpl.rcParams)
-    FIGURES[name]()._repr_png_()
+    FigureCanvasAgg(FIGURES[name]()).draw()
     assert Gcf.get_all_fig_managers() == []
     assert dict(mpl.rcParams) == before
 
