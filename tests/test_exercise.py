@@ -237,6 +237,7 @@ def yields(rewards, gamma):
 )
 def test_what_went_wrong_is_told_in_a_verdict(answer, told):
     assert told in message(answer)
+    assert "The check failed" not in message(answer)
 
 
 def test_an_exception_is_told_with_the_readers_own_line():

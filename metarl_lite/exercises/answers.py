@@ -31,7 +31,7 @@ class Clipped(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Return the length of `text`, kept or not."""
-        self.text += text[: 600 - len(self.text)] if len(self.text) < 600 else ""
+        self.text += text[: 600 - len(self.text)]
         return len(text)
 
 
