@@ -182,27 +182,25 @@ def grid_values(
     grid[tuple(cells.T)] = values
     ax.set_facecolor("#bbbbbb")  # shows through where there is no cell
     image = ax.imshow(grid, cmap="viridis")
-    figure.colorbar(image, ax=ax, label=label)
-    light_cell = image.norm(values) > 0.6
-    for (row, column), value, is_light in zip(cells, values, light_cell, strict=True):
-        lift = 0.0 if arrows is None else 0.22
-        ink = "black" if is_light else "white"
-        ax.text(
-            column, row - lift, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=10
-        )
+    figure.colorbar(image, ax=ax, label=label, shrink=0.8)
+    inks = np.where(image.norm(values) > 0.43, "black", "white")  # whichever stands off more
+    decimals = 2 if abs(values).max() < 10 else 1
+    lift = 0.0 if arrows is None else 0.22
+    style = {"ha": "center", "va": "center", "fontsize": 10}
+    for (row, column), value, ink in zip(cells, values, inks, strict=True):
+        ax.text(column, row - lift, f"{value:.{decimals}f}", color=ink, **style)
     if arrows is not None:
-        _draw_moves(ax, cells, _finite("arrows", arrows, ndim=2), light_cell)
+        _draw_moves(ax, cells, _finite("arrows", arrows, ndim=2), inks)
     ax.grid(visible=False)
     ax.set(xticks=range(shape[1]), yticks=range(shape[0]), title=title)
     ax.set(xlabel="column (cell)", ylabel="row (cell)")
     return figure
 
 
-def _draw_moves(ax: Axes, cells: np.ndarray, moves: np.ndarray, light_cell: np.ndarray) -> None:
+def _draw_moves(ax: Axes, cells: np.ndarray, moves: np.ndarray, inks: np.ndarray) -> None:
     if moves.shape != cells.shape:
         raise ValueError(f"arrows must be {cells.shape}, one a cell, got {moves.shape}")
-    for (row, column), (down, right), is_light in zip(cells, moves, light_cell, strict=True):
-        ink = "black" if is_light else "white"
+    for (row, column), (down, right), ink in zip(cells, moves, inks, strict=True):
         centre = np.array([column, row + 0.2])
         if down == right == 0:
             ax.plot(*centre, "o", color=ink, markersize=4)

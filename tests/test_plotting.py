@@ -119,6 +119,24 @@ def test_a_grid_puts_each_value_at_its_row_and_column_and_leaves_walls_empty():
     assert texts == {(0, 0): "1.00", (1, 0): "2.00", (0, 1): "3.00"}  # (column, row)
 
 
+def test_a_grid_of_large_values_spends_its_room_on_the_whole_part():
+    texts = [text.get_text() for text in grid([-18.25, 2.0, 10.04], CELLS).axes[0].texts]
+    assert texts == ["-18.2", "2.0", "10.0"]
+
+
+@pytest.mark.parametrize("share", np.linspace(0, 1, 21))
+def test_a_number_in_a_cell_stands_off_from_the_colour_behind_it(share):
+    ax = grid([0.0, 1.0, share], CELLS).axes[0]
+    image, text = ax.images[0], ax.texts[2]
+    channels = np.array(image.cmap(image.norm(share))[:3])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ [0.2126, 0.7152, 0.0722]  # WCAG 2
+    contrast = (
+        (luminance + 0.05) / 0.05 if text.get_color() == "black" else 1.05 / (luminance + 0.05)
+    )
+    assert contrast >= 4.5
+
+
 def test_arrows_point_the_way_of_the_move_and_rest_is_a_dot():
     ax = grid([0.0, 1.0, 2.0], CELLS, arrows=np.array([(0, 1), (0, 0), (-1, 0)])).axes[0]
     right, up = (text for text in ax.texts if not text.get_text())
