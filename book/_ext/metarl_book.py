@@ -203,6 +203,15 @@ class RunningTimes(Table):
         ]
 
 
+def mend_reference_list(
+    app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None
+) -> None:
+    """Drop a role of docutils' list of references whose children are not list items."""
+    if "body" in context:
+        wrong = '<div role="list" class="citation-list">'
+        context["body"] = context["body"].replace(wrong, '<div class="citation-list">')
+
+
 def launch_only_from_repository(app: Sphinx, config: Config) -> None:
     """Without a repository's address there is nothing that a launch button could open."""
     options = config.html_theme_options
@@ -231,6 +240,7 @@ def setup(app: Sphinx) -> dict:
     app.connect("source-read", read_source)
     app.connect("doctree-read", keep_tags)
     app.connect("doctree-read", name_callouts)
+    app.connect("html-page-context", mend_reference_list)
     app.connect("build-finished", copy_mathjax)
     own_version = zlib.crc32(Path(__file__).read_bytes())  # a changed extension reads all again
     return {"version": "1", "env_version": own_version, "parallel_read_safe": False}
