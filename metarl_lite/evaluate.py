@@ -67,11 +67,8 @@ def returns_of_policy(
     running = np.ones(num_episodes, dtype=bool)
     for _ in range(max_steps):
         actions = np.asarray(policy(obs))
-        if actions.shape != env.action_space.shape:
-            raise ValueError(
-                f"policy must return actions of shape {env.action_space.shape}, "
-                f"got shape {actions.shape}"
-            )
+        if actions.shape != (shape := env.action_space.shape):
+            raise ValueError(f"policy must return actions of shape {shape}, got {actions.shape}")
         obs, rewards, terminations, truncations, _ = env.step(actions)
         returns += discount * np.where(running, rewards, 0.0)
         discount *= gamma

@@ -136,7 +136,7 @@ def test_returns_refuse_bad_numbers_by_name(wrong):
 
 
 def test_returns_refuse_a_policy_or_an_environment_of_the_wrong_size():
-    with pytest.raises(ValueError, match=r"shape \(2,\), got shape \(2, 1\)"):
+    with pytest.raises(ValueError, match=r"shape \(2,\), got \(2, 1\)"):
         returns_of_policy(lambda obs: np.zeros((2, 1)), Countdown, num_episodes=2, seed=0)
     with pytest.raises(ValueError, match="built 3"):
         returns_of_policy(always_zero, lambda n: Countdown(3), num_episodes=2, seed=0)
