@@ -117,7 +117,7 @@ q3 = Exercise(
     hints=(
         "Run the program by hand on one state with reward -1. How many sweeps does it make?",
         "With negative rewards every sweep lowers the values. What is `(new - v).max()` then?",
-        "The contraction (1.16) speaks of the largest absolute entry.",
+        "The contraction (1.15) speaks of the largest absolute entry.",
     ),
     mutants=(
         Mutant(
@@ -163,7 +163,7 @@ q4 = Exercise(
 
 
 def sweeps_needed(gamma, first_error, tolerance):
-    """Return the fewest sweeps after which the bound (1.17) is at most `tolerance`."""
+    """Return the fewest sweeps after which the bound (1.16) is at most `tolerance`."""
     return max(0, int(np.ceil(np.log(tolerance / first_error) / np.log(gamma))))
 
 
