@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metarl_lite.envs.mdp import MDP, sample_tasks
-from metarl_lite.envs.tabular import RANDOM_MDPS, TabularEnv
+from metarl_lite.envs.tabular import FAMILY, TabularEnv
 
 # two states; action 0 stays, action 1 goes to state 1, which is terminal
 P = np.array([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]])
@@ -182,7 +182,7 @@ def test_copies_are_independent_of_each_other_step_by_step():
 
 
 def test_random_mdp_family_has_ten_steps_and_unit_noise():
-    env = RANDOM_MDPS.make_env(RANDOM_MDPS.sample_tasks(np.random.default_rng(0), 2_000))
+    env = FAMILY.make_env(FAMILY.sample_tasks(np.random.default_rng(0), 2_000))
     states, _ = env.reset(seed=0)
     actions = np.zeros(2_000, dtype=int)
     noise = env.step(actions)[1] - env._R[np.arange(2_000), states, actions]

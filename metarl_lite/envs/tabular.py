@@ -99,4 +99,4 @@ def make_random_mdp_env(tasks: Sequence[MDP]) -> TabularEnv:
     return TabularEnv(tasks, horizon=10, reward_noise=1.0)
 
 
-RANDOM_MDPS = TaskFamily(sample_tasks, make_random_mdp_env)
+FAMILY = TaskFamily(sample_tasks, make_random_mdp_env)
