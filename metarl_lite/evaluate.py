@@ -59,8 +59,7 @@ def returns_of_policy(
     _require_whole("max_steps", max_steps, least=1)
     if not 0.0 <= gamma <= 1.0:
         raise ValueError(f"gamma must lie in [0, 1], got {gamma}")
-    env = make_env(num_episodes)
-    if env.num_envs != num_episodes:
+    if (env := make_env(num_episodes)).num_envs != num_episodes:
         raise ValueError(f"make_env({num_episodes}) built {env.num_envs} sub-environments")
     obs, _ = env.reset(seed=seed)
     returns, discount = np.zeros(num_episodes), 1.0

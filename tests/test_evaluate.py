@@ -6,7 +6,7 @@ from typing import ClassVar
 import gymnasium as gym
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from IPython.core.interactiveshell import InteractiveShell
@@ -150,12 +150,13 @@ def test_the_interquartile_mean_by_hand():
     np.testing.assert_allclose(iqm([[1, 10], [2, 20], [3, 30], [99, 0]], axis=0), [2.5, 15])
 
 
+@settings(deadline=None)  # a loaded machine is no counterexample
 @given(arrays(float, st.integers(1, 30), elements=st.floats(-1e6, 1e6)), st.randoms())
 def test_the_interquartile_mean_lies_within_the_data_and_knows_no_order(values, random):
     shuffled = values.copy()
     random.shuffle(shuffled)
     assert values.min() - 1e-6 <= iqm(values) <= values.max() + 1e-6
-    assert iqm(shuffled) == pytest.approx(iqm(values))
+    assert iqm(shuffled) == pytest.approx(iqm(values), abs=1e-6)  # sums of 1e6 may cancel
 
 
 def test_a_95_percent_interval_covers_the_mean_about_95_times_in_100():
