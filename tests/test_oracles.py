@@ -83,6 +83,7 @@ def test_gamblers_ruin_has_its_closed_form_at_gamma_one():
 
 
 def test_russell_and_norvigs_world_has_the_values_of_their_figure():
+    """Third edition, Figure 17.3; the fourth does not charge for the step that arrives."""
     world = gridworld(RUSSELL_NORVIG, slip=0.2, step_reward=-0.04, gamma=1 - 1e-9)
     printed = [
         [0.812, 0.868, 0.918, 0.0],
