@@ -52,6 +52,6 @@ $(READY): requirements.txt pyproject.toml
 	@echo "Making $(VENV) with $(PYTHON) (some minutes the first time)"
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
-	@$(PY) -m pip install --quiet --requirement requirements.txt
-	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(PY) -m pip install -qq --requirement requirements.txt
+	@$(PY) -m pip install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
