@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -75,6 +76,14 @@ def load_executed(chapter: Chapter, cache: JupyterCacheAbstract) -> bool:
         return False
     chapter.outputs, chapter.seconds = executed, record.data["execution_seconds"]
     return True
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """An event loop that leaves Ctrl-C to Python, so that all kernels end and nothing is kept."""
+
+    def add_signal_handler(self, *args) -> None:
+        """Refuse, as a loop outside the main thread does: nbclient then sets no handler."""
+        raise RuntimeError("signals are not handled in this loop")
 
 
 async def execute(chapter: Chapter) -> None:
@@ -176,11 +185,11 @@ def write_pages(root: Path) -> None:
     program = "from jupyter_book.cli.main import main; main()"
     options = ["build", str(root), "-W", "--keep-going", "-q"]
     command = [sys.executable, "-c", program, *options]
-    environment = {**os.environ, "NO_COLOR": "1"}
-    run = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
         remove_pages(root)
-        warnings = [w for w in run.stderr.splitlines() if "WARNING" in w or "ERROR" in w]
+        plain = re.sub(r"\x1b\[[\d;]*m", "", run.stderr)  # without colours
+        warnings = [w for w in plain.splitlines() if "WARNING" in w or "ERROR" in w]
         detail = "\n".join(warnings) or run.stdout + run.stderr
         raise BuildError(f"Jupyter Book could not write the pages:\n{detail}")
     finished.touch()
@@ -209,7 +218,8 @@ def build_book(root: Path, package: str, report: Callable[[str], None] = print) 
     if changed:
         remove_pages(root)
         report(f"Executing {len(changed)} of {len(chapters)} notebooks")
-        asyncio.run(execute_all(changed, cache, report))
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            runner.run(execute_all(changed, cache, report))
     write_manifest(chapters, root / "_build" / "executed.json")
     write_pages(root)
     report(f"The book is ready: {(root / '_build' / 'html' / 'index.html').as_uri()}")

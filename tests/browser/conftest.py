@@ -57,6 +57,7 @@ def open_page(browser):
         page = pages[width]
         page.complaints.clear()
         page.goto(address, wait_until="load")
+        page.add_style_tag(content="* { transition: none !important }")
         page.evaluate("async () => { await window.MathJax?.startup?.promise }")
         page.evaluate("async () => { await document.fonts.ready }")
         return page
