@@ -60,7 +60,8 @@ def test_bad_maps_are_named(text, message):
     ("keywords", "message"),
     [
         ({"slip": 1.5}, "slip must be a probability"),
-        ({"slip": np.nan}, "slip must be a probability"),
+        ({"slip": np.nan}, "slip must be finite"),
+        ({"slip": "0.2"}, "slip must hold real numbers"),
         ({"gamma": 1.0}, "gamma is 1"),
         ({"step_reward": np.nan}, "R must be finite"),
     ],

@@ -211,12 +211,14 @@ def test_returned_arrays_can_be_changed_without_changing_the_environment():
 @pytest.mark.parametrize(
     ("mdps", "keywords", "message"),
     [
-        ([], {}, "at least one MDP"),
+        ([], {}, r"at least one MDP, got \[\]"),
+        (noisy_corridor(), {}, r"a sequence of at least one MDP, got MDP\("),
+        ([P], {}, "a sequence of at least one MDP"),
         ([noisy_corridor(), MDP(P, R, 0.9)], {}, r"share .*\(4, 2\), got \(2, 2\) for number 1"),
         ([MDP(P, R, 0.9, start=[0, 1])], {}, "number 0 may start in a terminal state"),
         ([noisy_corridor()], {"horizon": 0}, "horizon must be an integer of at least 1"),
-        ([noisy_corridor()], {"reward_noise": -1.0}, "reward_noise must be finite and not"),
-        ([noisy_corridor()], {"reward_noise": np.nan}, "reward_noise must be finite and not"),
+        ([noisy_corridor()], {"reward_noise": -1.0}, "reward_noise must not be negative"),
+        ([noisy_corridor()], {"reward_noise": np.nan}, "reward_noise must be finite"),
     ],
 )
 def test_tabular_env_names_bad_input(mdps, keywords, message):

@@ -89,18 +89,20 @@ def test_optimistic_initial_values_make_a_greedy_learner_try_every_action():
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("field", "value", "message"),
     [
-        ("num_steps", 0),
-        ("gamma", 1.5),
-        ("epsilon", -0.1),
-        ("epsilon", np.nan),
-        ("step_size", 0.0),
-        ("omega", 0.5),
-        ("initial_value", np.inf),
-        ("record_every", 0),
+        ("num_steps", 0, "must be an integer of at least 1, got 0"),
+        ("num_steps", 1.5, "must be an integer of at least 1, got 1.5"),
+        ("gamma", 1.5, "is out of its range: 1.5"),
+        ("gamma", "0.9", "must hold real numbers"),
+        ("epsilon", -0.1, "is out of its range: -0.1"),
+        ("epsilon", np.nan, "must be finite"),
+        ("step_size", 0.0, "is out of its range: 0.0"),
+        ("omega", 0.5, "is out of its range: 0.5"),
+        ("initial_value", np.inf, "must be finite"),
+        ("record_every", 0, "must be an integer of at least 1, got 0"),
     ],
 )
-def test_bad_configuration_is_named(field, value):
-    with pytest.raises(ValueError, match=f"{field} is out of its range: {value}"):
+def test_bad_configuration_is_named(field, value, message):
+    with pytest.raises(ValueError, match=f"{field} {message}"):
         QLearningConfig(**{field: value})

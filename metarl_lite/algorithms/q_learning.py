@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import trange
 
+from metarl_lite.envs.mdp import check_count, real_array
 from metarl_lite.envs.tabular import TabularEnv
 
 
@@ -28,14 +29,15 @@ class QLearningConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the field that is out of its range."""
+        check_count("num_steps", self.num_steps)
+        check_count("record_every", self.record_every)
+        for name in ("gamma", "epsilon", "omega", "initial_value"):
+            real_array(name, getattr(self, name))
         valid = {
-            "num_steps": self.num_steps >= 1,
             "gamma": 0 <= self.gamma <= 1,
             "epsilon": 0 <= self.epsilon <= 1,
             "step_size": self.step_size is None or 0 < self.step_size <= 1,
             "omega": 0.5 < self.omega <= 1,
-            "initial_value": np.isfinite(self.initial_value),
-            "record_every": self.record_every >= 1,
         }
         for name in (name for name, is_valid in valid.items() if not is_valid):
             raise ValueError(f"{name} is out of its range: {getattr(self, name)!r}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metarl_lite.envs.mdp import MDP
+from metarl_lite.envs.mdp import MDP, real_array
 from metarl_lite.envs.single import SingleEnv
 from metarl_lite.envs.tabular import TabularEnv
 
@@ -68,7 +68,7 @@ def gridworld(
 
     Without an `S` the first state is uniform over the cells that do not end the episode.
     """
-    if not 0 <= slip <= 1:
+    if not 0 <= real_array("slip", slip) <= 1:
         raise ValueError(f"slip must be a probability in [0, 1], got {slip!r}")
     letters = _parse(text)
     cells = np.argwhere(letters != "#")

@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from metarl_lite.envs.family import TaskFamily
-from metarl_lite.envs.mdp import MDP, check_count, sample_tasks
+from metarl_lite.envs.mdp import MDP, check_count, real_array, sample_tasks
 
 
 class TabularEnv(gym.vector.VectorEnv):
@@ -28,8 +28,8 @@ class TabularEnv(gym.vector.VectorEnv):
     ) -> None:
         _check_mdps(mdps)
         check_count("horizon", horizon)
-        if not 0 <= reward_noise < np.inf:
-            raise ValueError(f"reward_noise must be finite and not negative, got {reward_noise!r}")
+        if real_array("reward_noise", reward_noise) < 0:
+            raise ValueError(f"reward_noise must not be negative, got {reward_noise!r}")
         self.num_envs, self.horizon, self.reward_noise = len(mdps), horizon, reward_noise
         self.single_observation_space = gym.spaces.Discrete(mdps[0].num_states)
         self.single_action_space = gym.spaces.Discrete(mdps[0].num_actions)
@@ -72,8 +72,8 @@ class TabularEnv(gym.vector.VectorEnv):
 
 
 def _check_mdps(mdps: Sequence[MDP]) -> None:
-    if len(mdps) == 0:
-        raise ValueError("mdps must hold at least one MDP, got none")
+    if isinstance(mdps, MDP) or not all(isinstance(mdp, MDP) for mdp in mdps) or not len(mdps):
+        raise ValueError(f"mdps must be a sequence of at least one MDP, got {mdps!r}")
     for i, mdp in enumerate(mdps):
         if mdp.R.shape != mdps[0].R.shape:
             raise ValueError(
