@@ -13,6 +13,8 @@ import numpy as np
 from IPython.display import display
 from scipy import stats
 
+from metarl_lite.checks import check_count
+
 Policy = Callable[[np.ndarray], np.ndarray]  # observations (N, ...) -> actions (N, ...)
 
 _anchors: set[str] = set()  # given out in this process: an anchor must be unique on its page
@@ -34,8 +36,8 @@ def seeds(seed: int, num_seeds: int) -> list[int]:
 
     A longer list starts with the shorter one (numpy.random.SeedSequence).
     """
-    _require_whole("seed", seed, least=0)
-    _require_whole("num_seeds", num_seeds, least=1)
+    check_count("seed", seed, least=0)
+    check_count("num_seeds", num_seeds, least=1)
     return np.random.SeedSequence(seed).generate_state(num_seeds).tolist()
 
 
@@ -54,9 +56,9 @@ def returns_of_policy(
     is ignored from there on. Collecting "the first `num_episodes` that end" from fewer copies would
     favour short episodes. Raises RuntimeError where an episode is still open after `max_steps`.
     """
-    _require_whole("num_episodes", num_episodes, least=1)
-    _require_whole("seed", seed, least=0)
-    _require_whole("max_steps", max_steps, least=1)
+    check_count("num_episodes", num_episodes, least=1)
+    check_count("seed", seed, least=0)
+    check_count("max_steps", max_steps, least=1)
     if not 0.0 <= gamma <= 1.0:
         raise ValueError(f"gamma must lie in [0, 1], got {gamma}")
     if (env := make_env(num_episodes)).num_envs != num_episodes:
@@ -109,7 +111,7 @@ def bootstrap_interval(
         raise ValueError(f"values must hold at least 2 seeds on axis 0, got shape {values.shape}")
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
-    _require_whole("num_resamples", num_resamples, least=1)
+    check_count("num_resamples", num_resamples, least=1)
     interval = stats.bootstrap(
         (values,),
         lambda sample, axis: statistic(sample, axis=axis),
@@ -239,8 +241,3 @@ def _finite(what: str, values: np.ndarray) -> np.ndarray:
             f"{np.count_nonzero(values != values)} NaN"
         )
     return values.astype(np.float64)
-
-
-def _require_whole(what: str, x: int, *, least: int) -> None:
-    if isinstance(x, bool) or not isinstance(x, Integral) or x < least:
-        raise ValueError(f"{what} must be a whole number of at least {least}, got {x!r}")

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metarl_lite.envs.mdp import MDP, real_array
+from metarl_lite.checks import real_array
+from metarl_lite.envs.mdp import MDP
 
 POLICY_TOLERANCE = 1e-8
 

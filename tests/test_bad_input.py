@@ -22,8 +22,6 @@ RESULTS = {
     oracles.greedy,  # any array with an action axis
     q_learning.QLearningResult,
     tabular.make_random_mdp_env,  # TabularEnv under the name the task family needs
-    mdp.check_count,  # these two are the checks
-    mdp.real_array,
 }
 SAYS = {  # what a message calls an argument that has another name there
     "mdps": "MDP",

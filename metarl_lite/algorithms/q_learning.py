@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import trange
 
-from metarl_lite.envs.mdp import check_count, real_array
+from metarl_lite.checks import check_count, real_array
 from metarl_lite.envs.tabular import TabularEnv
 
 

@@ -6,7 +6,11 @@ and as a vector environment (`gymnasium.make_vec(..., vectorization_mode="vector
 
 import gymnasium as gym
 
-for _name, _module in (("GridWorld", "gridworld"), ("GridNav", "gridnav")):
+for _name, _module in (
+    ("GridWorld", "gridworld"),
+    ("GridNav", "gridnav"),
+    ("CartPole", "cartpole"),
+):
     gym.register(
         id=f"metarl_lite/{_name}-v0",
         entry_point=f"metarl_lite.envs.{_module}:make_single",

@@ -9,8 +9,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
+from metarl_lite.checks import check_count
 from metarl_lite.envs.family import TaskFamily
-from metarl_lite.envs.mdp import check_count
 from metarl_lite.envs.single import SingleEnv
 
 MOVES = np.array([(0, 0), (-1, 0), (0, 1), (1, 0), (0, -1)])  # stay, up, right, down, left

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metarl_lite.envs.mdp import MDP, real_array
+from metarl_lite.checks import real_array
+from metarl_lite.envs.mdp import MDP
 from metarl_lite.envs.single import SingleEnv
 from metarl_lite.envs.tabular import TabularEnv
 

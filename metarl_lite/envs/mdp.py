@@ -11,6 +11,8 @@ from functools import cached_property
 
 import numpy as np
 
+from metarl_lite.checks import check_count, real_array
+
 ROW_TOLERANCE = 1e-8  # how far a row of probabilities may be from summing to one
 
 
@@ -106,26 +108,6 @@ def sample_tasks(
     R = rng.normal(1.0, 1.0, size=(num_tasks, num_states, num_actions))
     start = np.eye(num_states)[0]
     return tuple(MDP(p, r, gamma, start) for p, r in zip(P, R, strict=True))
-
-
-def check_count(name: str, count: int) -> None:
-    """Raise ValueError unless `count` is an integer of at least one."""
-    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, got {count!r}")
-
-
-def real_array(name: str, values: np.ndarray) -> np.ndarray:
-    """Return a read-only float64 copy of `values`; ValueError unless real and finite."""
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise ValueError(f"{name} must be a rectangular array of real numbers: {error}") from error
-    if array.dtype.kind not in "iuf":
-        raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}")
-    if not np.isfinite(array).all():
-        first = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
-        raise ValueError(f"{name} must be finite, got {array[first]} at index {first}")
-    return _read_only(array.astype(np.float64))
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

@@ -14,8 +14,9 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
+from metarl_lite.checks import check_count, real_array
 from metarl_lite.envs.family import TaskFamily
-from metarl_lite.envs.mdp import MDP, check_count, real_array, sample_tasks
+from metarl_lite.envs.mdp import MDP, sample_tasks
 
 
 class TabularEnv(gym.vector.VectorEnv):

@@ -1,0 +1,62 @@
+"""Networks: torch modules whose leading axis is a set of independent copies.
+
+A copy is one seed (or one task): its weights are one slice of a stacked tensor, so eight seeds
+train in one program. Copies never mix, forward or backward.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from metarl_lite.checks import check_count
+
+
+class StackedLinear(nn.Module):
+    """`num_copies` independent linear layers: (copies, batch, in) -> (copies, batch, out).
+
+    `weight` (copies, in, out) and `bias` (copies, 1, out) start uniform within +- in**-0.5, as
+    those of torch.nn.Linear do.
+    """
+
+    def __init__(
+        self,
+        num_copies: int,
+        in_features: int,
+        out_features: int,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        bound = in_features**-0.5
+
+        def draw(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator))
+
+        self.weight = draw(num_copies, in_features, out_features)
+        self.bias = draw(num_copies, 1, out_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (copies, batch, out) for inputs (copies, batch, in)."""
+        return torch.baddbmm(self.bias, x, self.weight)
+
+
+def stacked_mlp(
+    sizes: Sequence[int], *, num_copies: int = 1, generator: torch.Generator | None = None
+) -> nn.Sequential:
+    """Return `num_copies` ReLU networks: (copies, batch, sizes[0]) -> (copies, batch, sizes[-1]).
+
+    As a Q-network: sizes = (observation size, *hidden sizes, number of actions). Raises ValueError
+    for fewer than two sizes, or for a size or number of copies that is not a positive integer.
+    """
+    if len(sizes) < 2:
+        raise ValueError(f"sizes must name at least input and output, got {sizes}")
+    for size in sizes:
+        check_count("every size", size)
+    check_count("num_copies", num_copies)
+    layers: list[nn.Module] = []
+    for in_features, out_features in pairwise(sizes):
+        layers.append(StackedLinear(num_copies, in_features, out_features, generator=generator))
+        layers.append(nn.ReLU())
+    return nn.Sequential(*layers[:-1])
