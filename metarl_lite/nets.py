@@ -29,6 +29,9 @@ class StackedLinear(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        check_count("num_copies", num_copies)
+        check_count("in_features", in_features)
+        check_count("out_features", out_features)
         bound = in_features**-0.5
 
         def draw(*shape: int) -> nn.Parameter:
@@ -50,11 +53,8 @@ def stacked_mlp(
     As a Q-network: sizes = (observation size, *hidden sizes, number of actions). Raises ValueError
     for fewer than two sizes, or for a size or number of copies that is not a positive integer.
     """
-    if len(sizes) < 2:
-        raise ValueError(f"sizes must name at least input and output, got {sizes}")
-    for size in sizes:
-        check_count("every size", size)
-    check_count("num_copies", num_copies)
+    if not isinstance(sizes, Sequence) or len(sizes) < 2:
+        raise ValueError(f"sizes must name at least input and output, got {sizes!r}")
     layers: list[nn.Module] = []
     for in_features, out_features in pairwise(sizes):
         layers.append(StackedLinear(num_copies, in_features, out_features, generator=generator))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metarl_lite.checks import real_array
+from metarl_lite.checks import check_count, real_array
 from metarl_lite.envs.mdp import MDP
 
 POLICY_TOLERANCE = 1e-8
@@ -30,6 +30,7 @@ class Solution:
 
 def follow(mdp: MDP, policy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (P_pi (S, S), r_pi (S,)), the Markov chain and mean rewards that `policy` makes."""
+    _check_mdp(mdp)
     probabilities = _action_probabilities(mdp, policy)
     P_pi = np.einsum("sa,sat->st", probabilities, mdp.P)
     return P_pi, (probabilities * mdp.R).sum(axis=1)
@@ -49,8 +50,7 @@ def evaluate_policy_iteratively(
     mdp: MDP, policy: np.ndarray, *, num_sweeps: int, start_value: np.ndarray | None = None
 ) -> np.ndarray:
     """Return (num_sweeps + 1, S): `start_value` (zeros) and v <- r_pi + gamma P_pi v each sweep."""
-    if num_sweeps < 0:
-        raise ValueError(f"num_sweeps must not be negative, got {num_sweeps}")
+    check_count("num_sweeps", num_sweeps, least=0)
     P_pi, r_pi = follow(mdp, policy)
     history = [_start_value(mdp, start_value)]
     for _ in range(num_sweeps):
@@ -60,11 +60,15 @@ def evaluate_policy_iteratively(
 
 def q_from_v(mdp: MDP, v: np.ndarray) -> np.ndarray:
     """Return q (S, A): the reward now plus the discounted value of where the action leads."""
+    _check_mdp(mdp)
     return mdp.R + mdp.gamma * mdp.P @ _start_value(mdp, v)
 
 
 def greedy(q: np.ndarray) -> np.ndarray:
     """Return the first best action of each state: (..., S, A) -> (..., S) int."""
+    q = real_array("q", q)
+    if q.ndim == 0 or q.shape[-1] == 0:
+        raise ValueError(f"q must have an axis of at least one action, got shape {q.shape}")
     return q.argmax(axis=-1)
 
 
@@ -80,7 +84,9 @@ def value_iteration(
     For gamma < 1 it stops once a sweep changes no value by more than tolerance * (1 - gamma), which
     bounds the error by the contraction; for gamma = 1 once by no more than `tolerance` itself.
     """
-    if not tolerance > 0:
+    _check_mdp(mdp)
+    check_count("max_sweeps", max_sweeps)
+    if not real_array("tolerance", tolerance) > 0:
         raise ValueError(f"tolerance must be positive, got {tolerance!r}")
     smallest_change = tolerance * (1 - mdp.gamma) if mdp.gamma < 1 else tolerance
     history = [_start_value(mdp, start_value)]
@@ -100,6 +106,7 @@ def policy_iteration(mdp: MDP, *, start_policy: np.ndarray | None = None) -> Sol
 
     An action changes only where another is better by more than rounding, so it always stops.
     """
+    _check_mdp(mdp)
     policy = np.zeros(mdp.num_states, dtype=int) if start_policy is None else start_policy
     policy = greedy(_action_probabilities(mdp, policy))
     states, history = np.arange(mdp.num_states), []
@@ -111,6 +118,11 @@ def policy_iteration(mdp: MDP, *, start_policy: np.ndarray | None = None) -> Sol
         if not better.any():
             return Solution(history[-1], q, policy, np.stack(history))
         policy = np.where(better, greedy(q), policy)
+
+
+def _check_mdp(mdp: MDP) -> None:
+    if not isinstance(mdp, MDP):
+        raise ValueError(f"mdp must be an MDP, got {mdp!r}")
 
 
 def _start_value(mdp: MDP, v: np.ndarray | None) -> np.ndarray:

@@ -5,6 +5,8 @@ value of the observation that each step truly led to, before any restart: it is 
 episode was truncated and at the end of the segment, never where it terminated (Pardo et al. 2018).
 """
 
+from numbers import Real
+
 import torch
 from torch import Tensor
 
@@ -34,8 +36,7 @@ def gae(
     advantage, 1 the bootstrapped return minus the value.
     """
     _check(reward, value=value)
-    if not 0 <= gae_lambda <= 1:
-        raise ValueError(f"gae_lambda must lie in [0, 1]: {gae_lambda}")
+    _check_share("gae_lambda", gae_lambda)
     return _backwards(reward, next_value, terminated, truncated, gamma, gae_lambda) - value
 
 
@@ -50,11 +51,10 @@ def n_step_returns(
 ) -> Tensor:
     """Return R_{t+1} + ... + gamma^(n-1) R_{t+n} + gamma^n V(S_{t+n}), cut at an episode's end."""
     _check(reward, next_value=next_value, terminated=terminated, truncated=truncated)
+    _check_share("gamma", gamma)
     check_count("num_steps", num_steps)
-    bootstrap = gamma * next_value * ~terminated.bool()
-    one_step = reward + bootstrap
-    total = one_step
-    goes_on = ~(terminated | truncated).bool()
+    one_step = total = reward + gamma * next_value * ~terminated
+    goes_on = ~(terminated | truncated)
     for _ in range(num_steps - 1):  # a horizon of k + 1 from one of k, one step later
         longer = reward[..., :-1, :] + gamma * total[..., 1:, :]
         longer = torch.where(goes_on[..., :-1, :], longer, one_step[..., :-1, :])
@@ -65,10 +65,9 @@ def n_step_returns(
 def _backwards(reward, next_value, terminated, truncated, gamma: float, mix: float) -> Tensor:
     """Return the lambda-return: G_t = R + gamma ((1 - mix) V_{t+1} + mix G_{t+1})."""
     _check(reward, next_value=next_value, terminated=terminated, truncated=truncated)
-    if not 0 <= gamma <= 1:
-        raise ValueError(f"gamma must lie in [0, 1]: {gamma}")
-    goes_on = ~(terminated | truncated).bool()
-    next_value = next_value * ~terminated.bool()
+    _check_share("gamma", gamma)
+    goes_on = ~(terminated | truncated)
+    next_value = next_value * ~terminated
     returns = torch.empty_like(reward)
     later = next_value[..., -1, :]
     for t in reversed(range(reward.shape[-2])):
@@ -85,7 +84,14 @@ def _check(reward: Tensor, **others: Tensor) -> None:
             f"{reward.dtype}"
         )
     for name, tensor in others.items():
-        if tensor.shape != reward.shape:
+        dtype = torch.bool if name in ("terminated", "truncated") else reward.dtype
+        if tensor.shape != reward.shape or tensor.dtype != dtype:
             raise ValueError(
-                f"{name} must have reward's shape {tuple(reward.shape)}: {tuple(tensor.shape)}"
+                f"{name} must have reward's shape {tuple(reward.shape)} and be {dtype}: "
+                f"{tuple(tensor.shape)}, {tensor.dtype}"
             )
+
+
+def _check_share(name: str, share: float) -> None:
+    if not isinstance(share, Real) or not 0 <= share <= 1:
+        raise ValueError(f"{name} must lie in [0, 1], got {share!r}")

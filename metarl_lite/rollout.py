@@ -85,12 +85,14 @@ class ReplayBuffer:
 
     def add(self, batch: Transitions) -> None:
         """Store transitions (seed, n), over the oldest ones once the buffer is full."""
-        num_seeds, n, obs_dim = batch.obs.shape
-        if (num_seeds, obs_dim) != (self.num_seeds, self.obs_dim) or n > self.capacity:
-            raise ValueError(
-                f"obs must be ({self.num_seeds}, at most {self.capacity}, {self.obs_dim}): "
-                f"{tuple(batch.obs.shape)}"
-            )
+        n = batch.action.numel() // self.num_seeds
+        for name, column in batch._asdict().items():
+            features = (self.obs_dim,) if name in ("obs", "next_obs") else ()
+            if column.shape != (self.num_seeds, n, *features) or n > self.capacity:
+                raise ValueError(
+                    f"{name} must be {(self.num_seeds, 'n', *features)} with n at most "
+                    f"{self.capacity}, got {tuple(column.shape)}"
+                )
         numbers = torch.stack([x.float() for x in (batch.action, batch.reward)], dim=-1)
         ends = torch.stack([batch.terminated, batch.truncated], dim=-1).float()
         slots = torch.arange(self._num_added, self._num_added + n) % self.capacity
@@ -99,8 +101,9 @@ class ReplayBuffer:
 
     def sample(self, batch_size: int, *, generator: torch.Generator | None = None) -> Transitions:
         """Return (seed, batch_size) transitions; every seed draws its own."""
-        if len(self) == 0 or batch_size < 1:
-            raise ValueError(f"cannot draw {batch_size} of {len(self)} stored transitions")
+        check_count("batch_size", batch_size)
+        if len(self) == 0:
+            raise ValueError("nothing is stored yet: add transitions before drawing any")
         index = torch.randint(len(self), (self.num_seeds, batch_size), generator=generator)
         rows = self._rows.flatten(0, 1)[self._first_row + index]
         obs, next_obs, rest = rows.split([self.obs_dim, self.obs_dim, 4], dim=-1)

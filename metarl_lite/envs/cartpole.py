@@ -39,8 +39,11 @@ class CartPoleTasks:
         }
         num_tasks = max(map(len, columns.values()))
         for name, column in columns.items():
-            if column.shape not in [(1,), (num_tasks,)] or not (column > 0).all():
-                raise ValueError(f"{name} must be positive, a number or ({num_tasks},): {column}")
+            if column.ndim != 1 or not len(column) or not (column > 0).all():
+                raise ValueError(f"{name} must be one positive number or (N,) of them: {column}")
+            if len(column) not in (1, num_tasks):
+                sizes = ", ".join(f"{key} {len(values)}" for key, values in columns.items())
+                raise ValueError(f"fields must hold one number or as many as each other: {sizes}")
             object.__setattr__(self, name, np.broadcast_to(column, num_tasks))
 
     def __len__(self) -> int:
@@ -82,7 +85,8 @@ class VectorCartPole(gym.vector.VectorEnv):
             raise ValueError(f"tasks must be CartPoleTasks, not {type(tasks).__name__}")
         check_count("horizon", horizon)
         self.tasks, self.horizon, self.num_envs = tasks, int(horizon), len(tasks)
-        high = np.array([2 * MAX_POSITION, np.inf, 2 * MAX_ANGLE, np.inf], dtype=np.float32)
+        unbounded = np.finfo(np.float32).max  # Gymnasium's checker warns of an infinite Box
+        high = np.array([2 * MAX_POSITION, unbounded, 2 * MAX_ANGLE, unbounded], dtype=np.float32)
         self.single_observation_space = gym.spaces.Box(-high, high, dtype=np.float32)
         self.single_action_space = gym.spaces.Discrete(2)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
@@ -100,12 +104,12 @@ class VectorCartPole(gym.vector.VectorEnv):
 
     def step(self, actions: np.ndarray):
         """Return observations, rewards, terminations, truncations and infos after one push."""
+        if self._state is None:
+            raise gym.error.ResetNeeded("call reset() before step()")
         actions = np.asarray(actions)
         push_right = actions == 1
         if actions.shape != (self.num_envs,) or not (push_right | (actions == 0)).all():
             raise ValueError(f"actions must be {self.num_envs} zeros or ones: {actions!r}")
-        if self._state is None:
-            raise ValueError("reset the environment before its first step")
         self._state = self._dynamics(self._state, np.where(push_right, 1.0, -1.0))
         self._t += 1
         position, angle = self._state[[0, 2]]

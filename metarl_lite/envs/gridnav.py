@@ -85,6 +85,7 @@ def make_vector(
     num_envs: int = 1, *, seed: int | None = None, size: int = 5, horizon: int = 15
 ) -> GridNav:
     """Return `num_envs` worlds whose goals are drawn with `seed`."""
+    check_count("num_envs", num_envs)
     goals = sample_goals(np.random.default_rng(seed), num_envs, size=size)
     return GridNav(goals, size=size, horizon=horizon)
 

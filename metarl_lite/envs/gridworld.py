@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metarl_lite.checks import real_array
+from metarl_lite.checks import check_count, real_array
 from metarl_lite.envs.mdp import MDP
 from metarl_lite.envs.single import SingleEnv
 from metarl_lite.envs.tabular import TabularEnv
@@ -71,6 +71,10 @@ def gridworld(
     """
     if not 0 <= real_array("slip", slip) <= 1:
         raise ValueError(f"slip must be a probability in [0, 1], got {slip!r}")
+    real_array("step_reward", step_reward)
+    real_array("goal_reward", goal_reward)
+    real_array("pit_reward", pit_reward)
+    real_array("bump_reward", bump_reward)
     letters = _parse(text)
     cells = np.argwhere(letters != "#")
     letter = letters[tuple(cells.T)]  # (S,)
@@ -100,6 +104,7 @@ def make_vector(
     horizon: int = 100,
 ) -> TabularEnv:
     """Return `num_envs` copies of one world, by default Russell and Norvig's."""
+    check_count("num_envs", num_envs)
     world = gridworld(text, slip=slip, step_reward=step_reward)
     return TabularEnv([world.mdp] * num_envs, horizon=horizon)
 

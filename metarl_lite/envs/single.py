@@ -17,6 +17,8 @@ class SingleEnv(gym.Env):
     metadata = {"render_modes": []}  # noqa: RUF012 (Gymnasium's own form)
 
     def __init__(self, vector_env: gym.vector.VectorEnv) -> None:
+        if not isinstance(vector_env, gym.vector.VectorEnv):
+            raise ValueError(f"vector_env must be a vector environment, got {vector_env!r}")
         mode = vector_env.metadata["autoreset_mode"]
         if vector_env.num_envs != 1:
             raise ValueError(f"vector_env must hold one copy, got num_envs={vector_env.num_envs}")

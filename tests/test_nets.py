@@ -1,0 +1,98 @@
+import pytest
+import torch
+from torch import nn
+
+from metarl_lite.nets import StackedLinear, stacked_mlp
+
+SIZES = (3, 8, 5, 2)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def separate_mlps(stacked):
+    """One ordinary torch network for each copy, with that copy's weights."""
+    copies = []
+    for i in range(len(stacked[0].weight)):
+        layers = []
+        for layer in stacked:
+            if isinstance(layer, StackedLinear):
+                linear = nn.Linear(*layer.weight.shape[1:], dtype=layer.weight.dtype)
+                linear.weight.data = layer.weight[i].detach().T.clone()
+                linear.bias.data = layer.bias[i, 0].detach().clone()
+                layers.append(linear)
+            else:
+                layers.append(nn.ReLU())
+        copies.append(nn.Sequential(*layers))
+    return copies
+
+
+def test_one_layer_by_hand():
+    layer = StackedLinear(2, 2, 1)
+    layer.weight.data = torch.tensor([[[1.0], [2.0]], [[-1.0], [0.5]]])
+    layer.bias.data = torch.tensor([[[10.0]], [[0.0]]])
+    x = torch.tensor([[[1.0, 1.0], [0.0, 3.0]], [[2.0, 4.0], [1.0, 0.0]]])
+    assert layer(x).tolist() == [[[13.0], [16.0]], [[0.0], [-1.0]]]
+
+
+def test_a_stack_equals_separate_torch_networks_forward_and_backward():
+    stacked = stacked_mlp(SIZES, num_copies=4, generator=generator()).double()
+    x = torch.randn(4, 7, 3, generator=generator(1), dtype=torch.float64)
+    output = stacked(x)
+    output.square().sum().backward()
+    for i, separate in enumerate(separate_mlps(stacked)):
+        expected = separate(x[i])
+        torch.testing.assert_close(output[i], expected)
+        expected.square().sum().backward()
+        for layer, linear in zip(stacked[::2], separate[::2], strict=True):
+            torch.testing.assert_close(layer.weight.grad[i], linear.weight.grad.T)
+            torch.testing.assert_close(layer.bias.grad[i, 0], linear.bias.grad)
+
+
+def test_copies_do_not_mix():
+    net = stacked_mlp(SIZES, num_copies=3, generator=generator())
+    net(torch.ones(3, 2, 3))[0].sum().backward()
+    for parameter in net.parameters():
+        assert parameter.grad[0].any()
+        assert not parameter.grad[1:].any()
+
+
+def test_hidden_layers_are_rectified_and_the_last_is_not():
+    net = stacked_mlp((1, 1, 1))
+    for layer in net[::2]:
+        layer.weight.data.fill_(-1.0)
+        layer.bias.data.zero_()
+    assert net(torch.tensor([[[-2.0], [2.0]]])).tolist() == [[[-2.0], [0.0]]]
+
+
+def test_weights_start_uniform_as_those_of_torchs_linear_layer():
+    layer = StackedLinear(50, 16, 32, generator=generator())
+    reference = nn.Linear(16, 32)
+    bound = 16**-0.5
+    assert reference.weight.abs().max() <= bound
+    for values in (layer.weight.flatten(), layer.bias.flatten()):
+        assert values.abs().max() <= bound
+        count, share = len(values), values / bound  # uniform on [-1, 1]: four standard errors
+        assert abs(share.mean()) < 4 / (3 * count) ** 0.5
+        assert abs(share.square().mean() - 1 / 3) < 4 * (4 / 45 / count) ** 0.5
+    assert (layer.weight[0] != layer.weight[1]).all()
+
+
+def test_a_generator_makes_the_weights_reproducible():
+    state = torch.random.get_rng_state()
+    first, again, other = (
+        torch.cat([p.flatten() for p in stacked_mlp(SIZES, generator=generator(s)).parameters()])
+        for s in (0, 0, 1)
+    )
+    assert (first == again).all()
+    assert (first != other).all()
+    assert (torch.random.get_rng_state() == state).all()  # the global generator is untouched
+
+
+def test_layers_have_the_sizes_that_were_asked_for():
+    net = stacked_mlp(SIZES, num_copies=6)
+    assert [tuple(layer.weight.shape) for layer in net[::2]] == [(6, 3, 8), (6, 8, 5), (6, 5, 2)]
+    assert net(torch.zeros(6, 4, 3)).shape == (6, 4, 2)
+    with pytest.raises(ValueError, match="at least input and output"):
+        stacked_mlp((4,))
