@@ -1,0 +1,141 @@
+"""Seconds until DQN balances CartPole-v1, beside Stable-Baselines3; and what eight seeds cost.
+
+Solved: three evaluations in a row, one every 2,500 environment steps, of 100 greedy episodes each
+with a mean of at least 475. Evaluations are not timed. Stable-Baselines3 runs the RL Zoo's settings
+for CartPole-v1 (Raffin 2020). A run that has not solved it by its last step counts as infinite.
+"""
+
+import argparse
+import math
+import time
+from collections.abc import Iterator
+
+import gymnasium as gym
+import numpy as np
+import torch
+from report import report
+from stable_baselines3 import DQN
+from stable_baselines3.common.callbacks import BaseCallback
+
+from metarl_lite.algorithms.dqn import DQNConfig, greedy_policy, learn
+from metarl_lite.envs.cartpole import STANDARD, VectorCartPole
+from metarl_lite.evaluate import Policy, returns_of_policy
+
+EVALUATE_EVERY, SOLVED, IN_A_ROW = 2_500, 475.0, 3
+ENVS_PER_SEED = 16
+CONFIG = DQNConfig(total_steps=50_000)
+ZOO_STEPS = 100_000  # the Zoo stops at 50,000; twice that, so that a late success still counts
+ZOO = {
+    "learning_rate": 2.3e-3,
+    "batch_size": 64,
+    "buffer_size": 100_000,
+    "learning_starts": 1_000,
+    "gamma": 0.99,
+    "target_update_interval": 10,
+    "train_freq": 256,
+    "gradient_steps": 128,
+    "exploration_fraction": 0.16 * 50_000 / ZOO_STEPS,  # the same 8,000 steps
+    "exploration_final_eps": 0.04,
+    "policy_kwargs": {"net_arch": [256, 256]},
+}
+
+
+class Stopwatch:
+    """Adds up training time between evaluations, and knows when enough were good."""
+
+    def __init__(self) -> None:
+        self.seconds, self.good = 0.0, 0
+        self._started = time.perf_counter()
+
+    def evaluate(self, policy: Policy, step: int) -> bool:
+        """Return whether CartPole is solved now; the evaluation itself is not timed."""
+        self.seconds += time.perf_counter() - self._started
+        returns = returns_of_policy(
+            policy,
+            lambda n: VectorCartPole(STANDARD.repeat(n)),
+            num_episodes=100,
+            seed=1_000_000 + step,
+        )
+        self.good = self.good + 1 if returns.mean() >= SOLVED else 0
+        self._started = time.perf_counter()
+        return self.good == IN_A_ROW
+
+
+def our_seconds(seed: int) -> float:
+    """Return the training time until solved of our DQN, one seed."""
+    stopwatch = Stopwatch()
+    for snapshot in snapshots(seed=seed, num_seeds=1, config=CONFIG):
+        if stopwatch.evaluate(greedy_policy(snapshot.net), snapshot.step):
+            return stopwatch.seconds
+    return math.inf
+
+
+def snapshots(*, seed: int, num_seeds: int, config: DQNConfig) -> Iterator:
+    """Return the training run of `num_seeds` seeds on standard cart-poles."""
+    env = VectorCartPole(STANDARD.repeat(ENVS_PER_SEED * num_seeds))
+    return learn(env, config, seed=seed, num_seeds=num_seeds, snapshot_every=EVALUATE_EVERY)
+
+
+class StopWhenSolved(BaseCallback):
+    """Evaluates Stable-Baselines3's agent on the same schedule, with the same stopwatch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopwatch, self.solved = Stopwatch(), False
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps % EVALUATE_EVERY == 0:
+            self.solved = self.stopwatch.evaluate(self._greedy, self.num_timesteps)
+        return not self.solved
+
+    def _greedy(self, obs: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return self.model.q_net(torch.from_numpy(obs)).argmax(dim=-1).numpy()
+
+
+def peer_seconds(seed: int) -> float:
+    """Return the training time until solved of Stable-Baselines3's DQN."""
+    model = DQN("MlpPolicy", gym.make("CartPole-v1"), seed=seed, device="cpu", **ZOO)
+    callback = StopWhenSolved()
+    model.learn(ZOO_STEPS, callback=callback)
+    return callback.stopwatch.seconds if callback.solved else math.inf
+
+
+def seconds_of_steps(num_seeds: int) -> float:
+    """Return the time of 5,000 environment steps a seed, with their updates."""
+    start = time.perf_counter()
+    for _ in snapshots(seed=0, num_seeds=num_seeds, config=DQNConfig(total_steps=5_000)):
+        pass
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Measure in turn and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--num-seeds", type=int, default=10)
+    seeds = range(parser.parse_args().num_seeds)
+    torch.set_num_threads(1)
+    pairs = [[seconds_of_steps(8), seconds_of_steps(1)] for _ in range(5)]
+    eight, one = map(list, zip(*pairs, strict=True))
+    report(
+        "dqn_seeds",
+        "DQN, 8 seeds in one program",
+        unit="s",
+        target="at most 3",
+        eight_seeds=eight,
+        one_seed=one,
+    )
+    pairs = [[our_seconds(seed), peer_seconds(seed)] for seed in seeds]
+    ours, theirs = map(list, zip(*pairs, strict=True))
+    report(
+        "dqn_cartpole",
+        "DQN, seconds to solve CartPole-v1",
+        unit="s",
+        target="at most 0.333",
+        ours=ours,
+        stable_baselines3=theirs,
+    )
+
+
+if __name__ == "__main__":
+    main()
