@@ -9,22 +9,38 @@ import inspect
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 
-from metarl_lite import oracles
-from metarl_lite.algorithms import q_learning
+from metarl_lite import evaluate, nets, oracles, returns, rollout
+from metarl_lite.algorithms import dqn, q_learning
 from metarl_lite.envs import cartpole, gridnav, gridworld, mdp, single, tabular
 
 NAN, INF = float("nan"), float("inf")
-MODULES = (mdp, tabular, gridworld, gridnav, single, cartpole, oracles, q_learning)
+MODULES = (
+    *(mdp, tabular, gridworld, gridnav, single, cartpole),
+    *(nets, returns, rollout, oracles, q_learning, dqn, evaluate),
+)
 RESULTS = {
     gridworld.GridWorld,  # made by gridworld()
     oracles.Solution,
-    oracles.greedy,  # any array with an action axis
     q_learning.QLearningResult,
+    dqn.Snapshot,
+    dqn.DQNResult,
+    rollout.Transitions,
+    rollout.step,  # the environment refuses bad actions; tested in test_rollout
+    # Run at every update, on what the buffer has checked and with a DQNConfig's numbers:
+    dqn.td_targets,
+    dqn.dqn_loss,
+    dqn.greedy_policy,  # of a network that learn() made
+    evaluate.Claim,  # made by claim()
+    evaluate.chapter_seed,  # takes no argument; tested in test_evaluate
     tabular.make_random_mdp_env,  # TabularEnv under the name the task family needs
 }
 SAYS = {  # what a message calls an argument that has another name there
+    "env": "observations",
     "mdps": "MDP",
+    "num_seeds": "num_seeds|seeds",
+    "sizes": "sizes|in_features|out_features",
     "start_policy": "policy",
     "start_value": "values",
     "text": "map",
@@ -33,15 +49,27 @@ SAYS = {  # what a message calls an argument that has another name there
 CHAIN = mdp.MDP(np.array([[[0.5, 0.5]], [[0.0, 1.0]]]), np.array([[1.0], [0.0]]), 0.9)
 RNG = np.random.default_rng(0)
 COUNTS = [0, -1, 1.5, NAN, True, "3", None]
+COLUMN = torch.zeros(4, 2)
+FLAGS = torch.zeros(4, 2, dtype=torch.bool)
+NO_COLUMN = [torch.zeros(3, 2), torch.zeros(4, 2, dtype=torch.int64)]
+SEGMENT = {
+    "reward": COLUMN,
+    "next_value": COLUMN,
+    "terminated": FLAGS,
+    "truncated": FLAGS,
+    "gamma": 0.9,
+}
+SMALL_DQN = dqn.DQNConfig(total_steps=4, hidden=(2,), learning_starts=2, updates_per_step=1)
 SHARES = [-0.1, 1.1, NAN, "a"]  # of what must lie in [0, 1]
 VALUES = [np.ones(3), np.ones((2, 1)), [NAN, 0.0], [1j, 0.0], ["a", "b"]]
+NO_MDPS = ["mdp", None, np.ones((2, 1, 2))]
 POLICIES = [[0, 1], [0, -1], [0.5, 0.5], [[0.5], [1.0]], [[NAN], [1.0]], [0], ["a", "b"]]
 
 CALLS = {
     mdp.MDP: {"P": CHAIN.P, "R": CHAIN.R, "gamma": 0.9, "start": [1.0, 0.0]},
     mdp.sample_tasks: {"rng": RNG, "num_tasks": 2, "num_states": 3, "num_actions": 2, "gamma": 0.9},
     tabular.TabularEnv: {"mdps": [CHAIN] * 2, "horizon": 5, "reward_noise": 0.1},
-    gridworld.gridworld: {"text": "S.G", "slip": 0.1, "gamma": 0.9, "step_reward": 0.0},
+    gridworld.gridworld: {"text": "S.G"},
     gridworld.make_vector: {"num_envs": 2, "text": "S.G", "slip": 0.1, "horizon": 5},
     gridworld.make_single: {"horizon": 5},
     gridnav.sample_goals: {"rng": RNG, "num_tasks": 2, "size": 5},
@@ -52,6 +80,20 @@ CALLS = {
     cartpole.CartPoleTasks: {"gravity": 9.8, "mass_cart": [1.0, 2.0], "length": 0.5},
     cartpole.sample_tasks: {"rng": RNG, "num_tasks": 2, "spread": 1.5},
     cartpole.VectorCartPole: {"tasks": cartpole.STANDARD, "horizon": 5},
+    cartpole.make_vector: {"num_envs": 2, "spread": 1.5, "horizon": 5},
+    cartpole.make_single: {"horizon": 5},
+    nets.StackedLinear: {"num_copies": 2, "in_features": 3, "out_features": 1},
+    nets.stacked_mlp: {"sizes": (3, 2), "num_copies": 2},
+    returns.discounted_returns: SEGMENT,
+    returns.n_step_returns: SEGMENT | {"num_steps": 2},
+    returns.gae: SEGMENT | {"value": COLUMN, "gae_lambda": 0.9},
+    rollout.rollout: {
+        "env": cartpole.VectorCartPole(),
+        "policy": lambda obs: torch.zeros(1, dtype=torch.long),
+        "num_steps": 2,
+        "seed": 0,
+    },
+    rollout.ReplayBuffer: {"num_seeds": 2, "capacity": 5, "obs_dim": 3},
     oracles.follow: {"mdp": CHAIN, "policy": [0, 0]},
     oracles.evaluate_policy: {"mdp": CHAIN, "policy": [0, 0]},
     oracles.evaluate_policy_iteratively: {
@@ -61,6 +103,7 @@ CALLS = {
         "start_value": [0.0, 0.0],
     },
     oracles.q_from_v: {"mdp": CHAIN, "v": [0.0, 0.0]},
+    oracles.greedy: {"q": [[0.0, 1.0]]},
     oracles.value_iteration: {
         "mdp": CHAIN,
         "tolerance": 1e-3,
@@ -74,6 +117,52 @@ CALLS = {
         "config": q_learning.QLearningConfig(num_steps=10),
         "seed": 0,
     },
+    dqn.DQNConfig: {},
+    dqn.learn: {
+        "env": cartpole.make_vector(2),
+        "config": SMALL_DQN,
+        "seed": 0,
+        "num_seeds": 2,
+        "snapshot_every": 2,
+    },
+    dqn.train: {
+        "env": cartpole.make_vector(2),
+        "config": SMALL_DQN,
+        "evaluate": lambda net, step: np.zeros(2),
+        "seed": 0,
+        "num_seeds": 2,
+        "snapshot_every": 2,
+    },
+    evaluate.seeds: {"seed": 0, "num_seeds": 2},
+    evaluate.returns_of_policy: {
+        "policy": lambda obs: np.zeros(len(obs), dtype=int),
+        "make_env": gridnav.make_vector,
+        "num_episodes": 2,
+        "seed": 0,
+        "gamma": 0.9,
+        "max_steps": 20,
+    },
+    evaluate.iqm: {"values": [1.0, 2.0]},
+    evaluate.bootstrap_interval: {
+        "values": [1.0, 2.0],
+        "statistic": np.mean,
+        "rng": RNG,
+        "level": 0.9,
+        "num_resamples": 5,
+    },
+    evaluate.claim: {"name": "a number", "value": 1.0, "at_least": 0.0},
+}
+BAD_SEGMENT = {
+    "reward": [torch.zeros(4), torch.zeros(0, 2), torch.zeros(4, 2, dtype=torch.int64)],
+    "next_value": NO_COLUMN,
+    "terminated": [FLAGS[:3], COLUMN],
+    "truncated": [FLAGS[:3], COLUMN],
+    "gamma": SHARES,
+}
+BAD_LEARN = {
+    "num_seeds": [*COUNTS, 3],
+    "snapshot_every": COUNTS,
+    "env": [tabular.TabularEnv([CHAIN] * 2), gridnav.make_vector(2)],
 }
 
 BAD = {
@@ -96,10 +185,19 @@ BAD = {
     },
     gridworld.gridworld: {
         "text": ["", "S.X", "S.\nG", "###", 3],
-        "slip": [-0.1, 1.1, NAN],
+        "slip": SHARES,
         "gamma": SHARES,
+        "step_reward": [NAN, INF, "a"],
+        "goal_reward": [NAN, INF, None],
+        "pit_reward": [NAN, "a"],
+        "bump_reward": [NAN, "a"],
     },
-    gridworld.make_vector: {"text": ["", "x"], "slip": [2.0], "horizon": COUNTS},
+    gridworld.make_vector: {
+        "num_envs": COUNTS,
+        "text": ["", "x"],
+        "slip": [2.0],
+        "horizon": COUNTS,
+    },
     gridworld.make_single: {"horizon": COUNTS},
     gridnav.sample_goals: {"num_tasks": COUNTS, "size": [*COUNTS, 2]},
     gridnav.GridNav: {
@@ -107,30 +205,42 @@ BAD = {
         "size": [*COUNTS, 2],
         "horizon": COUNTS,
     },
-    gridnav.make_vector: {"size": [2], "horizon": COUNTS},
+    gridnav.make_vector: {"num_envs": COUNTS, "size": [2], "horizon": COUNTS},
     gridnav.make_single: {"size": [2], "horizon": COUNTS},
-    single.SingleEnv: {"vector_env": [gridnav.make_vector(2)]},
+    single.SingleEnv: {"vector_env": [gridnav.make_vector(2), 3, None]},
     cartpole.CartPoleTasks: {
-        "gravity": [-9.8, 0.0, NAN, INF, [[9.8]]],
+        "gravity": [-9.8, 0.0, NAN, INF, [[9.8]], [], "a", None],
         "mass_cart": [[1.0, NAN], [1.0, 0.0]],
         "length": [[1.0, 1.0, 1.0]],
     },
-    cartpole.sample_tasks: {"num_tasks": [0, -1], "spread": [0.5, NAN, INF]},
-    cartpole.VectorCartPole: {"tasks": [None, 3, [9.8]], "horizon": [0, -1, 1.5, NAN, "3"]},
-    oracles.follow: {"policy": POLICIES},
-    oracles.evaluate_policy: {"policy": POLICIES},
+    cartpole.sample_tasks: {"num_tasks": COUNTS, "spread": [0.5, NAN, INF, "a"]},
+    cartpole.VectorCartPole: {"tasks": [None, 3, [9.8]], "horizon": COUNTS},
+    cartpole.make_vector: {"num_envs": COUNTS, "spread": [0.5], "horizon": COUNTS},
+    cartpole.make_single: {"tasks": [None], "horizon": COUNTS},
+    nets.StackedLinear: {"num_copies": COUNTS, "in_features": COUNTS, "out_features": COUNTS},
+    nets.stacked_mlp: {"sizes": [(3,), (3, 0), (1.5, 2), "ab", 3, None], "num_copies": COUNTS},
+    returns.discounted_returns: BAD_SEGMENT,
+    returns.n_step_returns: BAD_SEGMENT | {"num_steps": COUNTS},
+    returns.gae: BAD_SEGMENT | {"value": NO_COLUMN, "gae_lambda": SHARES},
+    rollout.rollout: {"num_steps": COUNTS},
+    rollout.ReplayBuffer: {"num_seeds": COUNTS, "capacity": COUNTS, "obs_dim": COUNTS},
+    oracles.follow: {"mdp": NO_MDPS, "policy": POLICIES},
+    oracles.evaluate_policy: {"mdp": NO_MDPS, "policy": POLICIES},
     oracles.evaluate_policy_iteratively: {
+        "mdp": NO_MDPS,
         "policy": POLICIES,
-        "num_sweeps": [-1],
+        "num_sweeps": [-1, 1.5, NAN, True, "3", None],
         "start_value": VALUES,
     },
-    oracles.q_from_v: {"v": VALUES},
+    oracles.q_from_v: {"mdp": NO_MDPS, "v": VALUES},
+    oracles.greedy: {"q": [NAN, 1.0, [[NAN, 1.0]], [[]], "a", [[1], [1, 2]]]},
     oracles.value_iteration: {
-        "tolerance": [0.0, -1.0, NAN],
+        "mdp": NO_MDPS,
+        "tolerance": [0.0, -1.0, NAN, "a"],
         "start_value": VALUES,
-        "max_sweeps": [0, -1, 1],
+        "max_sweeps": [*COUNTS, 1],
     },
-    oracles.policy_iteration: {"start_policy": POLICIES},
+    oracles.policy_iteration: {"mdp": NO_MDPS, "start_policy": POLICIES},
     q_learning.QLearningConfig: {
         "num_steps": [0, -1, NAN],
         "gamma": [-0.1, 1.1, NAN],
@@ -140,6 +250,40 @@ BAD = {
         "initial_value": [NAN, INF],
         "record_every": [0, -1],
     },
+    dqn.DQNConfig: {
+        "total_steps": COUNTS,
+        "gamma": SHARES,
+        "hidden": [(0,), (1.5,), "ab", None],
+        "lr": [0.0, -1.0, NAN, INF, "a"],
+        "final_lr": [-1.0, NAN, INF, "a"],
+        "batch_size": COUNTS,
+        "buffer_size": COUNTS,
+        "learning_starts": [-1, 1.5, NAN, True, "3", None],
+        "updates_per_step": COUNTS,
+        "target_every": COUNTS,
+        "epsilon_steps": COUNTS,
+        "final_epsilon": SHARES,
+        "double": ["yes", 3, None],
+        "loss": ["mae", None],
+    },
+    dqn.learn: BAD_LEARN,
+    dqn.train: BAD_LEARN | {"evaluate": [lambda net, step: np.zeros(3)]},
+    evaluate.seeds: {"seed": [-1, 1.5, NAN, "3"], "num_seeds": COUNTS},
+    evaluate.returns_of_policy: {
+        "policy": [lambda obs: np.zeros(3, dtype=int)],
+        "make_env": [lambda num_envs: gridnav.make_vector(3)],
+        "num_episodes": COUNTS,
+        "seed": [-1, 1.5],
+        "gamma": [-0.1, 1.1, NAN],
+        "max_steps": COUNTS,
+    },
+    evaluate.iqm: {"values": [[], [NAN], [1j], ["a"]]},
+    evaluate.bootstrap_interval: {
+        "values": [[], [1.0], 1.0, [NAN, 1.0], ["a", "b"]],
+        "level": [0.0, 1.0, NAN],
+        "num_resamples": COUNTS,
+    },
+    evaluate.claim: {"name": ["", "--"], "value": [[1.0], None, True], "at_least": ["a", None]},
 }
 CASES = [
     pytest.param(call, name, value, id=f"{call.__module__}.{call.__name__}-{name}={value!r:.30}")
@@ -147,6 +291,12 @@ CASES = [
     for name, values in arguments.items()
     for value in values
 ]
+
+
+def take(result):
+    """Begin a generator, which checks its arguments at its first value."""
+    if inspect.isgenerator(result):
+        next(result)
 
 
 def test_no_public_entry_point_is_left_out():
@@ -164,13 +314,13 @@ def test_no_public_entry_point_is_left_out():
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.__module__}.{call.__name__}")
 def test_the_valid_call_is_accepted(call):
-    call(**CALLS[call])
+    take(call(**CALLS[call]))
 
 
 @pytest.mark.parametrize(("call", "name", "value"), CASES)
 def test_a_bad_value_is_refused_by_name(call, name, value):
     with pytest.raises(ValueError, match=f"{name}|{SAYS.get(name, name)}"):
-        call(**(CALLS[call] | {name: value}))
+        take(call(**(CALLS[call] | {name: value})))
 
 
 ENVIRONMENTS = {
@@ -191,5 +341,5 @@ def test_environments_refuse_actions_they_do_not_have(name, actions):
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_environments_refuse_a_step_before_the_first_reset(name):
-    with pytest.raises((ValueError, gym.error.ResetNeeded), match="reset"):
+    with pytest.raises(gym.error.ResetNeeded, match="reset"):
         ENVIRONMENTS[name]().step(np.array([0, 0]))

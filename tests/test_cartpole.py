@@ -97,7 +97,7 @@ def test_a_seeded_episode_is_gymnasiums_own_from_the_start_on():
 def test_vector_equals_single_environments_step_by_step_through_resets():
     tasks = cartpole.sample_tasks(np.random.default_rng(2), 5)
     vector, rng = VectorCartPole(tasks, horizon=30), np.random.default_rng(0)
-    obs, _ = vector.reset(seed=0)
+    vector.reset(seed=0)
     fields = ("gravity", "mass_cart", "mass_pole", "length", "force")
     rows = [CartPoleTasks(*(getattr(tasks, name)[i] for name in fields)) for i in range(5)]
     singles = [SingleEnv(VectorCartPole(row, horizon=30)) for row in rows]
@@ -107,7 +107,7 @@ def test_vector_equals_single_environments_step_by_step_through_resets():
     endings = {"terminated": 0, "truncated": 0}
     for _ in range(200):
         action = rng.integers(2, size=5)
-        obs, reward, terminated, truncated, infos = vector.step(action)
+        _, reward, terminated, truncated, infos = vector.step(action)
         for i, single in enumerate(singles):
             single_obs, *outcome, _ = single.step(action[i])
             np.testing.assert_array_equal(single_obs, infos["final_obs"][i])

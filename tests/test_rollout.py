@@ -83,7 +83,7 @@ def test_the_buffer_names_what_it_cannot_store_or_draw():
     buffer = ReplayBuffer(2, 5, 2)
     with pytest.raises(ValueError, match="nothing is stored"):
         buffer.sample(1)
-    with pytest.raises(ValueError, match="n at most 5, got .*6"):
+    with pytest.raises(ValueError, match=r"n at most 5, got .*6"):
         buffer.add(numbered(0, 6))
     for name, wrong in (("obs", torch.zeros(2, 3, 4)), ("reward", torch.zeros(2, 4))):
         with pytest.raises(ValueError, match=f"^{name} must be"):
