@@ -76,7 +76,7 @@ q2 = Exercise(
     answer=double_targets,
     why="One network picks the action, the other says what it is worth; only an end has no future.",
     hints=(
-        "Equation (3.8): which of the two networks stands inside the argmax?",
+        "Equation (3.9): which of the two networks stands inside the argmax?",
         "`q_next.argmax(dim=-1, keepdim=True)` chooses; `gather` reads the other table there.",
         "Only `terminated` takes the future away: multiply it by `~terminated`.",
     ),
