@@ -138,6 +138,23 @@ def test_a_finished_copy_restarts_in_the_same_step_and_final_obs_keeps_the_succe
     assert seen > 6
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize(("variable", "limit"), [(0, 2.4), (2, np.deg2rad(12))])
+def test_an_episode_terminates_beyond_each_limit_and_not_within(side, variable, limit):
+    env = VectorCartPole(STANDARD.repeat(2))
+    env.reset(seed=0)
+    env._state = np.zeros((4, 2))
+    env._state[variable] = side * limit * np.array([0.999, 1.001])  # at rest: it stays this step
+    assert env.step(np.array([0, 0]))[2].tolist() == [False, True]
+
+
+def test_copies_that_end_together_restart_apart():
+    env = VectorCartPole(STANDARD.repeat(3), horizon=1)
+    env.reset(seed=0)
+    obs, *_ = env.step(np.array([0, 0, 0]))
+    assert len(np.unique(obs)) == obs.size
+
+
 def test_the_horizon_counts_the_steps_of_each_episode():
     env = VectorCartPole(STANDARD.repeat(2), horizon=3)
     env.reset(seed=0)
