@@ -68,7 +68,7 @@ def test_the_task_is_fixed_at_construction():
         ([[1.0, 2.0]], {}, r"\(N, 2\) integers, got float64"),
         ([1, 2], {}, r"\(N, 2\) integers, got int64 of shape \(2,\)"),
         (np.zeros((0, 2), dtype=int), {}, r"\(N, 2\) integers"),
-        ([[1, 2]], {"horizon": 0}, "horizon must be an integer of at least 1"),
+        ([[1, 2]], {"horizon": 0}, "horizon must be a whole number of at least 1"),
         ([[1, 2]], {"size": 2}, "size must be at least 3"),
     ],
 )
@@ -79,7 +79,7 @@ def test_bad_input_is_named(goals, keywords, message):
 
 def test_sampler_names_bad_input():
     rng = np.random.default_rng(0)
-    with pytest.raises(ValueError, match="num_tasks must be an integer of at least 1, got 0"):
+    with pytest.raises(ValueError, match="num_tasks must be a whole number of at least 1, got 0"):
         sample_goals(rng, 0)
     with pytest.raises(ValueError, match="size must be at least 3"):
         sample_goals(rng, 1, size=2)

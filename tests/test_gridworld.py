@@ -63,7 +63,7 @@ def test_bad_maps_are_named(text, message):
         ({"slip": np.nan}, "slip must be finite"),
         ({"slip": "0.2"}, "slip must hold real numbers"),
         ({"gamma": 1.0}, "gamma is 1"),
-        ({"step_reward": np.nan}, "R must be finite"),
+        ({"step_reward": np.nan}, "step_reward must be finite"),
     ],
 )
 def test_bad_numbers_are_named(keywords, message):

@@ -107,7 +107,7 @@ def test_random_tasks_have_the_stated_moments():
 
 @pytest.mark.parametrize("num_tasks", [0, -1, 1.5, True])
 def test_random_tasks_refuse_a_bad_count(num_tasks):
-    with pytest.raises(ValueError, match="num_tasks must be an integer of at least 1"):
+    with pytest.raises(ValueError, match="num_tasks must be a whole number of at least 1"):
         sample_tasks(np.random.default_rng(0), num_tasks)
 
 
@@ -216,7 +216,7 @@ def test_returned_arrays_can_be_changed_without_changing_the_environment():
         ([P], {}, "a sequence of at least one MDP"),
         ([noisy_corridor(), MDP(P, R, 0.9)], {}, r"share .*\(4, 2\), got \(2, 2\) for number 1"),
         ([MDP(P, R, 0.9, start=[0, 1])], {}, "number 0 may start in a terminal state"),
-        ([noisy_corridor()], {"horizon": 0}, "horizon must be an integer of at least 1"),
+        ([noisy_corridor()], {"horizon": 0}, "horizon must be a whole number of at least 1"),
         ([noisy_corridor()], {"reward_noise": -1.0}, "reward_noise must not be negative"),
         ([noisy_corridor()], {"reward_noise": np.nan}, "reward_noise must be finite"),
     ],

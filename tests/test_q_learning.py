@@ -91,8 +91,8 @@ def test_optimistic_initial_values_make_a_greedy_learner_try_every_action():
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("num_steps", 0, "must be an integer of at least 1, got 0"),
-        ("num_steps", 1.5, "must be an integer of at least 1, got 1.5"),
+        ("num_steps", 0, "must be a whole number of at least 1, got 0"),
+        ("num_steps", 1.5, "must be a whole number of at least 1, got 1.5"),
         ("gamma", 1.5, "is out of its range: 1.5"),
         ("gamma", "0.9", "must hold real numbers"),
         ("epsilon", -0.1, "is out of its range: -0.1"),
@@ -100,7 +100,7 @@ def test_optimistic_initial_values_make_a_greedy_learner_try_every_action():
         ("step_size", 0.0, "is out of its range: 0.0"),
         ("omega", 0.5, "is out of its range: 0.5"),
         ("initial_value", np.inf, "must be finite"),
-        ("record_every", 0, "must be an integer of at least 1, got 0"),
+        ("record_every", 0, "must be a whole number of at least 1, got 0"),
     ],
 )
 def test_bad_configuration_is_named(field, value, message):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from metarl_lite.checks import check_count
+from metarl_lite.checks import check_count, real_array
 from metarl_lite.nets import stacked_mlp
 from metarl_lite.rollout import ReplayBuffer, Transitions, step
 
@@ -49,12 +49,17 @@ class DQNConfig:
         for name, value in asdict(self).items():
             if type(getattr(DQNConfig, name)) is int:
                 check_count(name, value, least=0 if name == "learning_starts" else 1)
+            elif type(getattr(DQNConfig, name)) is float:
+                real_array(name, value)
+        if not isinstance(self.hidden, tuple):
+            raise ValueError(f"hidden must be a tuple of layer sizes, got {self.hidden!r}")
         for size in self.hidden:
             check_count("hidden", size)
         valid = {
+            "double": isinstance(self.double, bool),
             "gamma": 0 <= self.gamma <= 1,
-            "lr": 0 < self.lr < np.inf,
-            "final_lr": 0 <= self.final_lr < np.inf,
+            "lr": self.lr > 0,
+            "final_lr": self.final_lr >= 0,
             "final_epsilon": 0 <= self.final_epsilon <= 1,
             "loss": self.loss in LOSSES,
         }
@@ -177,6 +182,9 @@ def train(
 
     `evaluate(net, step)` gives the (num_seeds,) mean greedy returns of a snapshot.
     """
+    check_count("snapshot_every", snapshot_every)
+    if snapshot_every > config.total_steps:
+        raise ValueError(f"snapshot_every must be at most total_steps, got {snapshot_every}")
     history, chosen = [], None
     snapshots = learn(env, config, seed=seed, num_seeds=num_seeds, snapshot_every=snapshot_every)
     for snapshot in tqdm(
