@@ -16,6 +16,7 @@ import torch
 from report import report
 from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import BaseCallback
+from tqdm import tqdm
 
 from metarl_lite.algorithms.dqn import DQNConfig, greedy_policy, learn
 from metarl_lite.envs.cartpole import STANDARD, VectorCartPole
@@ -125,7 +126,10 @@ def main() -> None:
         eight_seeds=eight,
         one_seed=one,
     )
-    pairs = [[our_seconds(seed), peer_seconds(seed)] for seed in seeds]
+    pairs = []
+    for seed in (bar := tqdm(seeds)):
+        pairs.append([our_seconds(seed), peer_seconds(seed)])
+        bar.set_postfix_str("ours {:.1f} s, peer {:.1f} s".format(*pairs[-1]))
     ours, theirs = map(list, zip(*pairs, strict=True))
     report(
         "dqn_cartpole",
