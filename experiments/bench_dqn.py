@@ -24,7 +24,7 @@ from metarl_lite.evaluate import Policy, returns_of_policy
 
 EVALUATE_EVERY, SOLVED, IN_A_ROW = 2_500, 475.0, 3
 ENVS_PER_SEED = 16
-CONFIG = DQNConfig(total_steps=50_000)
+CONFIG = DQNConfig(total_steps=40_000)
 ZOO_STEPS = 100_000  # the Zoo stops at 50,000; twice that, so that a late success still counts
 ZOO = {
     "learning_rate": 2.3e-3,

@@ -29,16 +29,16 @@ LOSSES = {"huber": functional.smooth_l1_loss, "mse": functional.mse_loss}
 class DQNConfig:
     """Defaults balance CartPole-v1 with 16 copies of the environment a seed."""
 
-    total_steps: int = 30_000  # environment steps of each seed
+    total_steps: int = 22_500  # environment steps of each seed
     gamma: float = 0.99
     hidden: tuple[int, ...] = (256,)  # one wide layer keeps what it has learned better than two
     lr: float = 2.5e-3  # Adam's, at the start
-    final_lr: float = 1e-4  # reached linearly at the end
+    final_lr: float = 2.5e-4  # reached linearly at the end
     batch_size: int = 64
     buffer_size: int = 50_000  # transitions a seed; as few as there are copies: no replay
     learning_starts: int = 1_000  # environment steps before the first update
     updates_per_step: int = 8  # gradient updates after each step of all copies
-    target_every: int = 50  # updates between two copies to the target network; 1: no target
+    target_every: int = 40  # updates between two copies to the target network; 1: no target
     epsilon_steps: int = 4_000  # environment steps from all random to final_epsilon
     final_epsilon: float = 0.04
     double: bool = True
