@@ -12,18 +12,19 @@ import numpy as np
 import pytest
 import torch
 
-from metarl_lite import evaluate, nets, oracles, returns, rollout
+from metarl_lite import evaluate, nets, returns, rollout
 from metarl_lite.algorithms import dqn, q_learning
 from metarl_lite.envs import cartpole, gridnav, gridworld, mdp, single, tabular
+from metarl_lite.oracles import planning
 
 NAN, INF = float("nan"), float("inf")
 MODULES = (
     *(mdp, tabular, gridworld, gridnav, single, cartpole),
-    *(nets, returns, rollout, oracles, q_learning, dqn, evaluate),
+    *(nets, returns, rollout, planning, q_learning, dqn, evaluate),
 )
 RESULTS = {
     gridworld.GridWorld,  # made by gridworld()
-    oracles.Solution,
+    planning.Solution,
     q_learning.QLearningResult,
     dqn.Snapshot,
     dqn.DQNResult,
@@ -95,23 +96,23 @@ CALLS = {
         "seed": 0,
     },
     rollout.ReplayBuffer: {"num_seeds": 2, "capacity": 5, "obs_dim": 3},
-    oracles.follow: {"mdp": CHAIN, "policy": [0, 0]},
-    oracles.evaluate_policy: {"mdp": CHAIN, "policy": [0, 0]},
-    oracles.evaluate_policy_iteratively: {
+    planning.follow: {"mdp": CHAIN, "policy": [0, 0]},
+    planning.evaluate_policy: {"mdp": CHAIN, "policy": [0, 0]},
+    planning.evaluate_policy_iteratively: {
         "mdp": CHAIN,
         "policy": [0, 0],
         "num_sweeps": 2,
         "start_value": [0.0, 0.0],
     },
-    oracles.q_from_v: {"mdp": CHAIN, "v": [0.0, 0.0]},
-    oracles.greedy: {"q": [[0.0, 1.0]]},
-    oracles.value_iteration: {
+    planning.q_from_v: {"mdp": CHAIN, "v": [0.0, 0.0]},
+    planning.greedy: {"q": [[0.0, 1.0]]},
+    planning.value_iteration: {
         "mdp": CHAIN,
         "tolerance": 1e-3,
         "start_value": [0.0, 0.0],
         "max_sweeps": 1_000,
     },
-    oracles.policy_iteration: {"mdp": CHAIN, "start_policy": [0, 0]},
+    planning.policy_iteration: {"mdp": CHAIN, "start_policy": [0, 0]},
     q_learning.QLearningConfig: {"num_steps": 10},
     q_learning.q_learning: {
         "env": tabular.TabularEnv([CHAIN]),
@@ -225,23 +226,23 @@ BAD = {
     returns.gae: BAD_SEGMENT | {"value": NO_COLUMN, "gae_lambda": SHARES},
     rollout.rollout: {"num_steps": COUNTS},
     rollout.ReplayBuffer: {"num_seeds": COUNTS, "capacity": COUNTS, "obs_dim": COUNTS},
-    oracles.follow: {"mdp": NO_MDPS, "policy": POLICIES},
-    oracles.evaluate_policy: {"mdp": NO_MDPS, "policy": POLICIES},
-    oracles.evaluate_policy_iteratively: {
+    planning.follow: {"mdp": NO_MDPS, "policy": POLICIES},
+    planning.evaluate_policy: {"mdp": NO_MDPS, "policy": POLICIES},
+    planning.evaluate_policy_iteratively: {
         "mdp": NO_MDPS,
         "policy": POLICIES,
         "num_sweeps": [-1, 1.5, NAN, True, "3", None],
         "start_value": VALUES,
     },
-    oracles.q_from_v: {"mdp": NO_MDPS, "v": VALUES},
-    oracles.greedy: {"q": [NAN, 1.0, [[NAN, 1.0]], [[]], "a", [[1], [1, 2]]]},
-    oracles.value_iteration: {
+    planning.q_from_v: {"mdp": NO_MDPS, "v": VALUES},
+    planning.greedy: {"q": [NAN, 1.0, [[NAN, 1.0]], [[]], "a", [[1], [1, 2]]]},
+    planning.value_iteration: {
         "mdp": NO_MDPS,
         "tolerance": [0.0, -1.0, NAN, "a"],
         "start_value": VALUES,
         "max_sweeps": [*COUNTS, 1],
     },
-    oracles.policy_iteration: {"mdp": NO_MDPS, "start_policy": POLICIES},
+    planning.policy_iteration: {"mdp": NO_MDPS, "start_policy": POLICIES},
     q_learning.QLearningConfig: {
         "num_steps": [0, -1, NAN],
         "gamma": [-0.1, 1.1, NAN],

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from metarl_lite import oracles
 from metarl_lite.algorithms import dqn
 from metarl_lite.algorithms.dqn import DQNConfig
 from metarl_lite.envs.gridworld import gridworld
 from metarl_lite.envs.mdp import MDP
 from metarl_lite.envs.tabular import TabularEnv
 from metarl_lite.nets import stacked_mlp
+from metarl_lite.oracles import planning
 from metarl_lite.rollout import Transitions
 
 STATES, ACTIONS = 5, 2
@@ -380,7 +380,7 @@ def test_a_chain_cut_short_is_solved_exactly(double):
     *_, last = dqn.learn(env, config, seed=0, num_seeds=num_seeds, snapshot_every=3_200)
     with torch.no_grad():
         q = last.net(torch.eye(STATES).expand(num_seeds, -1, -1)).numpy()
-    exact = oracles.policy_iteration(mdp).q
+    exact = planning.policy_iteration(mdp).q
     np.testing.assert_allclose(q[:, :-1], np.broadcast_to(exact[:-1], (2, 4, 2)), atol=0.02)
 
 

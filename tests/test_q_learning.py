@@ -3,16 +3,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from metarl_lite import oracles
 from metarl_lite.algorithms.q_learning import QLearningConfig, q_learning
 from metarl_lite.envs.gridworld import gridworld
 from metarl_lite.envs.mdp import MDP
 from metarl_lite.envs.tabular import TabularEnv
+from metarl_lite.oracles import planning
 
 
 def test_a_deterministic_grid_is_learned_exactly_at_step_size_one():
     world = gridworld("S..\n.#P\n..G", gamma=0.9, step_reward=-0.1)
-    exact = oracles.policy_iteration(world.mdp).q
+    exact = planning.policy_iteration(world.mdp).q
     config = QLearningConfig(num_steps=3_000, gamma=0.9, epsilon=1.0, step_size=1.0)
     result = q_learning(TabularEnv([world.mdp] * 10), config, seed=0)
     np.testing.assert_allclose(result.q, np.broadcast_to(exact, result.q.shape), atol=1e-9)
@@ -21,7 +21,7 @@ def test_a_deterministic_grid_is_learned_exactly_at_step_size_one():
 def test_a_slippery_grid_is_learned_to_within_a_few_hundredths():
     world = gridworld("S..\n.#P\n..G", gamma=0.8, slip=0.2, step_reward=-0.1)
     mdp = replace(world.mdp, start=None)
-    exact = oracles.policy_iteration(mdp).q
+    exact = planning.policy_iteration(mdp).q
     config = QLearningConfig(num_steps=10_000, gamma=0.8, epsilon=1.0, omega=0.8)
     errors = abs(q_learning(TabularEnv([mdp] * 20), config, seed=0).q_history - exact)
     assert errors[-1].max(axis=(1, 2)).mean() < 0.08  # measured 0.05 over 20 learners

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from metarl_lite import oracles
 from metarl_lite.envs.gridworld import ARROWS, RUSSELL_NORVIG, gridworld
 from metarl_lite.envs.mdp import sample_tasks
 from metarl_lite.exercises.exercise import Exercise, Mutant
+from metarl_lite.oracles import planning
 
 
 def discounted_return(rewards, gamma):
@@ -137,7 +137,7 @@ q3 = Exercise(
 def _leap_problem(step_reward):
     """Return what is wrong with `step_reward` as a price that drives the robot into the pit."""
     world = gridworld(RUSSELL_NORVIG, slip=0.2, step_reward=float(step_reward))
-    chosen = oracles.policy_iteration(world.mdp).policy[world.state_at(2, 3)]
+    chosen = planning.policy_iteration(world.mdp).policy[world.state_at(2, 3)]
     if chosen == 0:
         return None
     detour = "keeps away from the pit" if step_reward < 0 else "never wants to arrive anywhere"

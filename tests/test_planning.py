@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metarl_lite import oracles
 from metarl_lite.envs.gridworld import RUSSELL_NORVIG, gridworld
 from metarl_lite.envs.mdp import MDP, sample_tasks
+from metarl_lite.oracles import planning
 
 
 def random_mdp(seed, states=5, actions=3, gamma=0.9):
@@ -31,8 +31,8 @@ mdps = st.builds(
 
 def test_a_machine_that_pays_one_for_ever_is_worth_one_over_one_minus_gamma():
     mdp = MDP([[[1.0]]], [[1.0]], 0.9)
-    assert oracles.evaluate_policy(mdp, np.array([0])) == pytest.approx([10])
-    assert oracles.value_iteration(mdp).v == pytest.approx([10])
+    assert planning.evaluate_policy(mdp, np.array([0])) == pytest.approx([10])
+    assert planning.value_iteration(mdp).v == pytest.approx([10])
 
 
 def two_states():
@@ -44,24 +44,24 @@ def two_states():
 def test_two_states_by_hand():
     mdp = two_states()
     # always go: v0 = 1 + v1 / 2, v1 = 2 + v0 / 2, so v = (8/3, 10/3); this is also optimal
-    solution = oracles.policy_iteration(mdp)
+    solution = planning.policy_iteration(mdp)
     np.testing.assert_allclose(solution.v, [8 / 3, 10 / 3])
     np.testing.assert_allclose(solution.q, [[4 / 3, 8 / 3], [5 / 3, 10 / 3]])
     assert solution.policy.tolist() == [1, 1]
     np.testing.assert_allclose(solution.history, [[0, 0], [8 / 3, 10 / 3]])  # began by staying
     # a fair coin: v0 = 1/2 + (v0 + v1) / 4 and v1 = 1 + (v0 + v1) / 4, so v = (5/4, 7/4)
-    np.testing.assert_allclose(oracles.evaluate_policy(mdp, np.full((2, 2), 0.5)), [1.25, 1.75])
+    np.testing.assert_allclose(planning.evaluate_policy(mdp, np.full((2, 2), 0.5)), [1.25, 1.75])
 
 
 def test_two_sweeps_by_hand():
-    history = oracles.evaluate_policy_iteratively(two_states(), np.array([1, 1]), num_sweeps=2)
+    history = planning.evaluate_policy_iteratively(two_states(), np.array([1, 1]), num_sweeps=2)
     np.testing.assert_allclose(history, [[0, 0], [1, 2], [2, 2.5]])
-    solution = oracles.value_iteration(two_states(), start_value=np.array([4.0, 0.0]))
+    solution = planning.value_iteration(two_states(), start_value=np.array([4.0, 0.0]))
     np.testing.assert_allclose(solution.history[:2], [[4, 0], [2, 4]])
 
 
 def test_follow_averages_over_the_policy():
-    P_pi, r_pi = oracles.follow(two_states(), np.array([[0.25, 0.75], [1.0, 0.0]]))
+    P_pi, r_pi = planning.follow(two_states(), np.array([[0.25, 0.75], [1.0, 0.0]]))
     np.testing.assert_allclose(P_pi, [[0.25, 0.75], [0, 1]])
     np.testing.assert_allclose(r_pi, [0.75, 0])
 
@@ -75,10 +75,10 @@ def test_gamblers_ruin_has_its_closed_form_at_gamma_one():
     P[[0, size], 0, [0, size]] = 1
     R = np.zeros((size + 1, 1))
     R[size - 1] = 0.5
-    v = oracles.evaluate_policy(MDP(P, R, 1.0), np.zeros(size + 1, dtype=int))
+    v = planning.evaluate_policy(MDP(P, R, 1.0), np.zeros(size + 1, dtype=int))
     np.testing.assert_allclose(v[:-1], np.arange(size) / size, atol=1e-12)
     assert v[-1] == 0
-    solution = oracles.value_iteration(MDP(P, R, 1.0), tolerance=1e-12)
+    solution = planning.value_iteration(MDP(P, R, 1.0), tolerance=1e-12)
     np.testing.assert_allclose(solution.v, v, atol=1e-9)
 
 
@@ -90,7 +90,7 @@ def test_russell_and_norvigs_world_has_the_values_of_their_figure():
         [0.762, np.nan, 0.660, 0.0],
         [0.705, 0.655, 0.611, 0.388],
     ]
-    values = world.to_grid(oracles.policy_iteration(world.mdp).v)
+    values = world.to_grid(planning.policy_iteration(world.mdp).v)
     np.testing.assert_allclose(values, printed, atol=5e-4)
 
 
@@ -105,24 +105,24 @@ def test_policy_values_equal_a_sum_over_a_long_horizon(mdp, seed):
     total, term = np.zeros(len(r_pi)), r_pi
     for k in range(2_500):
         total, term = total + mdp.gamma**k * term, P_pi @ term
-    np.testing.assert_allclose(oracles.evaluate_policy(mdp, policy), total, atol=1e-7)
+    np.testing.assert_allclose(planning.evaluate_policy(mdp, policy), total, atol=1e-7)
 
 
 @given(mdp=mdps, seed=st.integers(0, 1000))
 def test_each_sweep_of_evaluation_contracts_by_gamma(mdp, seed):
     policy = random_policy(seed, mdp)
-    v = oracles.evaluate_policy(mdp, policy)
-    errors = abs(oracles.evaluate_policy_iteratively(mdp, policy, num_sweeps=8) - v).max(axis=1)
+    v = planning.evaluate_policy(mdp, policy)
+    errors = abs(planning.evaluate_policy_iteratively(mdp, policy, num_sweeps=8) - v).max(axis=1)
     assert (errors[1:] <= mdp.gamma * errors[:-1] + 1e-9).all()
 
 
 @settings(max_examples=50)
 @given(mdp=mdps, seed=st.integers(0, 1000))
 def test_optimal_values_solve_bellmans_equation_and_no_policy_is_better(mdp, seed):
-    solution = oracles.policy_iteration(mdp)
+    solution = planning.policy_iteration(mdp)
     np.testing.assert_allclose(solution.q.max(axis=1), solution.v, atol=1e-8)
-    np.testing.assert_allclose(oracles.value_iteration(mdp).v, solution.v, atol=2e-8)
-    assert (oracles.evaluate_policy(mdp, random_policy(seed, mdp)) <= solution.v + 1e-9).all()
+    np.testing.assert_allclose(planning.value_iteration(mdp).v, solution.v, atol=2e-8)
+    assert (planning.evaluate_policy(mdp, random_policy(seed, mdp)) <= solution.v + 1e-9).all()
 
 
 @settings(max_examples=20)
@@ -130,25 +130,25 @@ def test_optimal_values_solve_bellmans_equation_and_no_policy_is_better(mdp, see
 def test_the_best_of_all_deterministic_policies_is_optimal(mdp):
     """Slow reference: evaluate all eight."""
     policies = np.indices((2, 2, 2)).reshape(3, -1).T
-    best = np.max([oracles.evaluate_policy(mdp, policy) for policy in policies], axis=0)
-    np.testing.assert_allclose(oracles.policy_iteration(mdp).v, best, atol=1e-9)
+    best = np.max([planning.evaluate_policy(mdp, policy) for policy in policies], axis=0)
+    np.testing.assert_allclose(planning.policy_iteration(mdp).v, best, atol=1e-9)
 
 
 @given(mdp=mdps)
 def test_policy_iteration_never_gets_worse(mdp):
-    history = oracles.policy_iteration(mdp).history
+    history = planning.policy_iteration(mdp).history
     assert (np.diff(history, axis=0) >= -1e-9).all()
 
 
 @given(mdp=mdps)
 def test_value_iteration_keeps_its_promise_of_tolerance(mdp):
-    exact = oracles.policy_iteration(mdp).v
-    assert abs(oracles.value_iteration(mdp, tolerance=0.01).v - exact).max() <= 0.01
+    exact = planning.policy_iteration(mdp).v
+    assert abs(planning.value_iteration(mdp, tolerance=0.01).v - exact).max() <= 0.01
 
 
 def test_policy_iteration_stops_among_tied_actions():
     mdp = MDP(np.full((3, 4, 3), 1 / 3), np.full((3, 4), 0.1), 0.999)
-    solution = oracles.policy_iteration(mdp, start_policy=np.array([3, 2, 1]))
+    solution = planning.policy_iteration(mdp, start_policy=np.array([3, 2, 1]))
     assert solution.policy.tolist() == [3, 2, 1]
     assert len(solution.history) == 1
 
@@ -156,19 +156,19 @@ def test_policy_iteration_stops_among_tied_actions():
 def test_q_of_the_policys_own_value_averages_back_to_it():
     mdp = random_mdp(0)
     policy = random_policy(0, mdp)
-    v = oracles.evaluate_policy(mdp, policy)
-    np.testing.assert_allclose((policy * oracles.q_from_v(mdp, v)).sum(axis=1), v)
+    v = planning.evaluate_policy(mdp, policy)
+    np.testing.assert_allclose((policy * planning.q_from_v(mdp, v)).sum(axis=1), v)
 
 
 def test_greedy_takes_the_first_best_and_keeps_leading_axes():
-    assert oracles.greedy(np.array([[[1, 3, 3], [2, 0, 1]]])).tolist() == [[1, 0]]
+    assert planning.greedy(np.array([[[1, 3, 3], [2, 0, 1]]])).tolist() == [[1, 0]]
 
 
 def test_arguments_are_not_changed():
     mdp, start = random_mdp(1), np.ones(5)
     policy = np.zeros(5, dtype=int)
-    oracles.value_iteration(mdp, start_value=start)
-    oracles.policy_iteration(mdp, start_policy=policy)
+    planning.value_iteration(mdp, start_value=start)
+    planning.policy_iteration(mdp, start_policy=policy)
     assert start.tolist() == [1] * 5
     assert policy.tolist() == [0] * 5
 
@@ -185,23 +185,23 @@ def test_arguments_are_not_changed():
     ],
 )
 def test_bad_policies_are_named(policy, message):
-    for oracle in (oracles.follow, oracles.evaluate_policy):
+    for oracle in (planning.follow, planning.evaluate_policy):
         with pytest.raises(ValueError, match=message):
             oracle(random_mdp(0), policy)
     with pytest.raises(ValueError, match=message):
-        oracles.policy_iteration(random_mdp(0), start_policy=policy)
+        planning.policy_iteration(random_mdp(0), start_policy=policy)
 
 
 def test_other_bad_input_is_named():
     mdp = random_mdp(0)
     with pytest.raises(ValueError, match=r"shape \(S,\) = \(5,\), got \(4,\)"):
-        oracles.q_from_v(mdp, np.zeros(4))
+        planning.q_from_v(mdp, np.zeros(4))
     with pytest.raises(ValueError, match="values must be finite"):
-        oracles.value_iteration(mdp, start_value=np.full(5, np.nan))
+        planning.value_iteration(mdp, start_value=np.full(5, np.nan))
     with pytest.raises(ValueError, match="num_sweeps must be a whole number of at least 0, got -1"):
-        oracles.evaluate_policy_iteratively(mdp, np.zeros(5, dtype=int), num_sweeps=-1)
+        planning.evaluate_policy_iteratively(mdp, np.zeros(5, dtype=int), num_sweeps=-1)
     for tolerance in (0.0, -1.0, np.nan):
         with pytest.raises(ValueError, match=r"tolerance must be (positive|finite)"):
-            oracles.value_iteration(mdp, tolerance=tolerance)
+            planning.value_iteration(mdp, tolerance=tolerance)
     with pytest.raises(ValueError, match=r"gamma=0\.999 did not reach .* in max_sweeps=10"):
-        oracles.value_iteration(replace(mdp, gamma=0.999), max_sweeps=10)
+        planning.value_iteration(replace(mdp, gamma=0.999), max_sweeps=10)

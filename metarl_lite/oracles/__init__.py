@@ -1,0 +1,1 @@
+"""Exact answers that learners are measured against."""
