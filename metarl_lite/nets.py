@@ -60,3 +60,24 @@ def stacked_mlp(
         layers.append(StackedLinear(num_copies, in_features, out_features, generator=generator))
         layers.append(nn.ReLU())
     return nn.Sequential(*layers[:-1])
+
+
+def sample_categorical(logits: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    """Return actions (...) int64 drawn from the softmax of `logits` (..., actions).
+
+    The largest of the logits plus Gumbel noise is such a draw (Gumbel 1954), without a table of
+    probabilities and without a gradient.
+    """
+    waiting = torch.empty_like(logits, requires_grad=False).exponential_(generator=generator)
+    return (logits.detach() - waiting.log()).argmax(dim=-1)
+
+
+def log_prob(logits: Tensor, action: Tensor) -> Tensor:
+    """Return log pi(action) (...) under the softmax of `logits` (..., actions)."""
+    return logits.log_softmax(dim=-1).gather(-1, action.unsqueeze(-1)).squeeze(-1)
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """Return the entropy (...) in nats of the softmax of `logits` (..., actions)."""
+    log_probs = logits.log_softmax(dim=-1)
+    return -(log_probs.exp() * log_probs).sum(dim=-1)
