@@ -13,14 +13,14 @@ import pytest
 import torch
 
 from metarl_lite import evaluate, nets, returns, rollout
-from metarl_lite.algorithms import dqn, q_learning
-from metarl_lite.envs import cartpole, gridnav, gridworld, mdp, single, tabular
+from metarl_lite.algorithms import dqn, ppo, q_learning
+from metarl_lite.envs import bandits, cartpole, gridnav, gridworld, mdp, single, tabular
 from metarl_lite.oracles import planning
 
 NAN, INF = float("nan"), float("inf")
 MODULES = (
-    *(mdp, tabular, gridworld, gridnav, single, cartpole),
-    *(nets, returns, rollout, planning, q_learning, dqn, evaluate),
+    *(mdp, tabular, gridworld, gridnav, single, cartpole, bandits),
+    *(nets, returns, rollout, planning, q_learning, dqn, ppo, evaluate),
 )
 RESULTS = {
     gridworld.GridWorld,  # made by gridworld()
@@ -33,7 +33,14 @@ RESULTS = {
     # Run at every update, on what the buffer has checked and with a DQNConfig's numbers:
     dqn.td_targets,
     dqn.dqn_loss,
-    dqn.greedy_policy,  # of a network that learn() made
+    rollout.greedy_policy,  # of a network that learn() made
+    rollout.flat_sizes,  # what learn() asks first: its environments are refused here
+    # Elementwise, at every update, on tensors of one shape that ppo_loss and log_prob insist on:
+    nets.sample_categorical,
+    nets.entropy,
+    ppo.clipped_surrogate,
+    ppo.approx_kl,
+    ppo.normalised,
     evaluate.Claim,  # made by claim()
     evaluate.chapter_seed,  # takes no argument; tested in test_evaluate
     tabular.make_random_mdp_env,  # TabularEnv under the name the task family needs
@@ -84,8 +91,17 @@ CALLS = {
     cartpole.VectorCartPole: {"tasks": cartpole.STANDARD, "horizon": 5},
     cartpole.make_vector: {"num_envs": 2, "spread": 1.5, "horizon": 5},
     cartpole.make_single: {"horizon": 5},
+    bandits.sample_tasks: {"rng": RNG, "num_tasks": 2, "num_arms": 3},
+    bandits.sample_means: {"rng": RNG, "num_tasks": 2, "num_arms": 3},
+    bandits.BernoulliBandits: {"probabilities": [[0.1, 1.0]], "horizon": 5},
+    bandits.GaussianBandits: {"means": [[-3.0, 1.0]], "horizon": 5, "std": 2.0},
+    bandits.make_vector: {"num_envs": 2, "num_arms": 3, "horizon": 5},
+    bandits.make_single: {"num_arms": 3, "horizon": 5},
+    bandits.make_gaussian_vector: {"num_envs": 2, "num_arms": 3, "horizon": 5},
+    bandits.make_gaussian_single: {"num_arms": 3, "horizon": 5},
     nets.StackedLinear: {"num_copies": 2, "in_features": 3, "out_features": 1},
     nets.stacked_mlp: {"sizes": (3, 2), "num_copies": 2},
+    nets.log_prob: {"logits": torch.zeros(4, 2), "action": torch.zeros(4, dtype=torch.int64)},
     returns.discounted_returns: SEGMENT,
     returns.n_step_returns: SEGMENT | {"num_steps": 2},
     returns.gae: SEGMENT | {"value": COLUMN, "gae_lambda": 0.9},
@@ -135,6 +151,11 @@ CALLS = {
         "num_seeds": 2,
         "snapshot_every": 2,
     },
+    ppo.PPOConfig: {},
+    ppo.ppo_loss: dict.fromkeys(
+        ("log_prob", "old_log_prob", "advantage", "value", "return_", "entropy"), COLUMN
+    )
+    | {"clip_coef": 0.2, "value_coef": 0.5, "entropy_coef": 0.0},
     evaluate.seeds: {"seed": 0, "num_seeds": 2},
     evaluate.returns_of_policy: {
         "policy": lambda obs: np.zeros(len(obs), dtype=int),
@@ -219,8 +240,24 @@ BAD = {
     cartpole.VectorCartPole: {"tasks": [None, 3, [9.8]], "horizon": COUNTS},
     cartpole.make_vector: {"num_envs": COUNTS, "spread": [0.5], "horizon": COUNTS},
     cartpole.make_single: {"tasks": [None], "horizon": COUNTS},
+    bandits.sample_tasks: {"num_tasks": COUNTS, "num_arms": COUNTS},
+    bandits.sample_means: {"num_tasks": COUNTS, "num_arms": COUNTS},
+    bandits.BernoulliBandits: {
+        "probabilities": [[[1.1]], [[-0.1]], [[NAN]], [0.5], [], [["a"]], None],
+        "horizon": COUNTS,
+    },
+    bandits.GaussianBandits: {
+        "means": [[[NAN]], [0.5], [], [["a"]], None],
+        "horizon": COUNTS,
+        "std": [-1.0, NAN, INF, [1.0], "a", None],
+    },
+    bandits.make_vector: {"num_envs": COUNTS, "num_arms": COUNTS, "horizon": COUNTS},
+    bandits.make_single: {"num_arms": COUNTS, "horizon": COUNTS},
+    bandits.make_gaussian_vector: {"num_envs": COUNTS, "num_arms": COUNTS, "horizon": COUNTS},
+    bandits.make_gaussian_single: {"num_arms": COUNTS, "horizon": COUNTS},
     nets.StackedLinear: {"num_copies": COUNTS, "in_features": COUNTS, "out_features": COUNTS},
     nets.stacked_mlp: {"sizes": [(3,), (3, 0), (1.5, 2), "ab", 3, None], "num_copies": COUNTS},
+    nets.log_prob: {"action": [torch.zeros(3, dtype=torch.int64), torch.zeros(4, 1).long()]},
     returns.discounted_returns: BAD_SEGMENT,
     returns.n_step_returns: BAD_SEGMENT | {"num_steps": COUNTS},
     returns.gae: BAD_SEGMENT | {"value": NO_COLUMN, "gae_lambda": SHARES},
@@ -270,6 +307,21 @@ BAD = {
     },
     dqn.learn: BAD_LEARN,
     dqn.train: BAD_LEARN | {"evaluate": [lambda net, step: np.zeros(3)]},
+    ppo.PPOConfig: {
+        "total_steps": COUNTS,
+        "num_steps": COUNTS,
+        "gamma": SHARES,
+        "gae_lambda": SHARES,
+        "hidden": [(0,), (1.5,), "ab", None],
+        "lr": [0.0, -1.0, NAN, INF, "a"],
+        "num_epochs": COUNTS,
+        "num_minibatches": COUNTS,
+        "clip_coef": [0.0, -0.1, NAN, INF, "a"],
+        "value_coef": [-0.1, NAN, "a"],
+        "entropy_coef": [-0.1, NAN, "a"],
+        "normalise_advantage": ["yes", 3, None],
+    },
+    ppo.ppo_loss: {"log_prob": [torch.zeros(4), torch.zeros(4, 1)], "value": [torch.zeros(4, 1)]},
     evaluate.seeds: {"seed": [-1, 1.5, NAN, "3"], "num_seeds": COUNTS},
     evaluate.returns_of_policy: {
         "policy": [lambda obs: np.zeros(3, dtype=int)],
@@ -330,6 +382,7 @@ ENVIRONMENTS = {
     "tabular": lambda: tabular.TabularEnv([CHAIN] * 2),
     "gridnav": lambda: gridnav.make_vector(2),
     "cartpole": lambda: cartpole.VectorCartPole(cartpole.STANDARD.repeat(2)),
+    "bandits": lambda: bandits.make_vector(2),
 }
 
 

@@ -9,7 +9,8 @@ from metarl_lite.envs.gridworld import gridworld
 from metarl_lite.envs.single import SingleEnv
 from metarl_lite.envs.tabular import TabularEnv
 
-IDS = ["metarl_lite/GridWorld-v0", "metarl_lite/GridNav-v0", "metarl_lite/CartPole-v0"]
+NAMES = ("GridWorld", "GridNav", "CartPole", "BernoulliBandit", "GaussianBandit")
+IDS = [f"metarl_lite/{name}-v0" for name in NAMES]
 
 
 @pytest.mark.parametrize("env_id", IDS)

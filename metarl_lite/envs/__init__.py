@@ -6,13 +6,15 @@ and as a vector environment (`gymnasium.make_vec(..., vectorization_mode="vector
 
 import gymnasium as gym
 
-for _name, _module in (
-    ("GridWorld", "gridworld"),
-    ("GridNav", "gridnav"),
-    ("CartPole", "cartpole"),
+for _name, _maker in (
+    ("GridWorld", "gridworld:make"),
+    ("GridNav", "gridnav:make"),
+    ("CartPole", "cartpole:make"),
+    ("BernoulliBandit", "bandits:make"),
+    ("GaussianBandit", "bandits:make_gaussian"),
 ):
     gym.register(
         id=f"metarl_lite/{_name}-v0",
-        entry_point=f"metarl_lite.envs.{_module}:make_single",
-        vector_entry_point=f"metarl_lite.envs.{_module}:make_vector",
+        entry_point=f"metarl_lite.envs.{_maker}_single",
+        vector_entry_point=f"metarl_lite.envs.{_maker}_vector",
     )
