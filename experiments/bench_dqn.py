@@ -18,9 +18,10 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm
 
-from metarl_lite.algorithms.dqn import DQNConfig, greedy_policy, learn
+from metarl_lite.algorithms.dqn import DQNConfig, learn
 from metarl_lite.envs.cartpole import STANDARD, VectorCartPole
 from metarl_lite.evaluate import Policy, returns_of_policy
+from metarl_lite.rollout import greedy_policy
 
 EVALUATE_EVERY, SOLVED, IN_A_ROW = 2_500, 475.0, 3
 ENVS_PER_SEED = 16

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from metarl_lite.algorithms.dqn import DQNConfig, greedy_policy, learn, train
+from metarl_lite.algorithms.dqn import DQNConfig, learn, train
 from metarl_lite.envs.cartpole import STANDARD, VectorCartPole
 from metarl_lite.evaluate import returns_of_policy
+from metarl_lite.rollout import greedy_policy
 
 NETWORKS_A_READER, ENVS_A_NETWORK = 4, 16
 VARIANTS = {

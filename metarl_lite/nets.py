@@ -73,7 +73,14 @@ def sample_categorical(logits: Tensor, *, generator: torch.Generator | None = No
 
 
 def log_prob(logits: Tensor, action: Tensor) -> Tensor:
-    """Return log pi(action) (...) under the softmax of `logits` (..., actions)."""
+    """Return log pi(action) (...) under the softmax of `logits` (..., actions).
+
+    Raises ValueError where `action` has another shape: `gather` would take a part without a word.
+    """
+    if action.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"action must have shape {tuple(logits.shape[:-1])}, got {tuple(action.shape)}"
+        )
     return logits.log_softmax(dim=-1).gather(-1, action.unsqueeze(-1)).squeeze(-1)
 
 

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import gymnasium as gym
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from metarl_lite.checks import check_count
 
@@ -62,6 +63,34 @@ def rollout(
         transitions, obs = step(env, obs, policy(obs))
         steps.append(transitions)
     return Transitions(*(torch.stack(column) for column in zip(*steps, strict=True)))
+
+
+def greedy_policy(net: nn.Sequential) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the policy obs (seed * env, obs_dim) -> actions (seed * env,), seed by seed.
+
+    It takes the action with the largest output of `net`, a stack of networks: a value or a logit.
+    """
+    num_seeds = len(net[0].weight)
+
+    def policy(obs: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            outputs = net(torch.from_numpy(obs).float().unflatten(0, (num_seeds, -1)))
+        return outputs.argmax(dim=-1).flatten().numpy()
+
+    return policy
+
+
+def flat_sizes(env: gym.vector.VectorEnv, num_seeds: int) -> tuple[int, int, int]:
+    """Return observation size, number of actions and copies a seed; ValueError where they fail."""
+    check_count("num_seeds", num_seeds)
+    obs_space, action_space = env.single_observation_space, env.single_action_space
+    if not isinstance(obs_space, gym.spaces.Box) or len(obs_space.shape) != 1:
+        raise ValueError(f"this learner needs flat Box observations, got {obs_space}")
+    if not isinstance(action_space, gym.spaces.Discrete):
+        raise ValueError(f"this learner needs Discrete actions, got {action_space}")
+    if env.num_envs % num_seeds:
+        raise ValueError(f"{env.num_envs} environments do not split among {num_seeds} seeds")
+    return obs_space.shape[0], int(action_space.n), env.num_envs // num_seeds
 
 
 class ReplayBuffer:

@@ -16,7 +16,7 @@ from metarl_lite.envs.mdp import MDP
 from metarl_lite.envs.tabular import TabularEnv
 from metarl_lite.nets import stacked_mlp
 from metarl_lite.oracles import planning
-from metarl_lite.rollout import Transitions
+from metarl_lite.rollout import Transitions, greedy_policy
 
 STATES, ACTIONS = 5, 2
 QUICK = DQNConfig(
@@ -249,7 +249,7 @@ def greedy_shares(config, num_copies=600):
     env = OneHotEnv([chain()] * num_copies)
     config = replace(config, learning_starts=10**6, total_steps=10 * num_copies)
     *_, last = dqn.learn(env, config, seed=0, snapshot_every=config.total_steps)
-    policy = dqn.greedy_policy(last.net)
+    policy = greedy_policy(last.net)
     replayed = OneHotEnv([chain()] * num_copies)
     obs, _ = replayed.reset(seed=0)
     shares = []
@@ -278,7 +278,7 @@ def test_the_greedy_policy_asks_each_seeds_own_network():
     net[0].weight.data = torch.tensor([[[1.0, 0.0, -1.0]], [[-1.0, 0.0, 1.0]]])
     net[0].bias.data.zero_()
     obs = np.array([[1.0], [-1.0], [2.0], [1.0], [-1.0], [2.0]])  # three for each seed
-    action = dqn.greedy_policy(net)(obs)
+    action = greedy_policy(net)(obs)
     assert action.tolist() == [0, 2, 0, 2, 0, 2]
     assert action.dtype == np.int64
 

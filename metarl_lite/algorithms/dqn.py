@@ -9,7 +9,7 @@ feature). One environment step is one transition of one seed.
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import gymnasium as gym
 import numpy as np
@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from metarl_lite.checks import check_count, real_array
+from metarl_lite.checks import check_config, check_count, is_not_negative, is_positive, is_share
 from metarl_lite.nets import stacked_mlp
-from metarl_lite.rollout import ReplayBuffer, Transitions, step
+from metarl_lite.rollout import ReplayBuffer, Transitions, flat_sizes, step
 
 LOSSES = {"huber": functional.smooth_l1_loss, "mse": functional.mse_loss}
 
@@ -46,25 +46,15 @@ class DQNConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the field that is out of its range."""
-        for name, value in asdict(self).items():
-            if type(getattr(DQNConfig, name)) is int:
-                check_count(name, value, least=0 if name == "learning_starts" else 1)
-            elif type(getattr(DQNConfig, name)) is float:
-                real_array(name, value)
-        if not isinstance(self.hidden, tuple):
-            raise ValueError(f"hidden must be a tuple of layer sizes, got {self.hidden!r}")
-        for size in self.hidden:
-            check_count("hidden", size)
-        valid = {
-            "double": isinstance(self.double, bool),
-            "gamma": 0 <= self.gamma <= 1,
-            "lr": self.lr > 0,
-            "final_lr": self.final_lr >= 0,
-            "final_epsilon": 0 <= self.final_epsilon <= 1,
-            "loss": self.loss in LOSSES,
-        }
-        for name in (name for name, is_valid in valid.items() if not is_valid):
-            raise ValueError(f"{name} is out of its range: {getattr(self, name)!r}")
+        check_config(
+            self,
+            gamma=is_share,
+            lr=is_positive,
+            final_lr=is_not_negative,
+            learning_starts=is_not_negative,
+            final_epsilon=is_share,
+            loss=LOSSES.__contains__,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,18 +100,6 @@ def dqn_loss(
     return LOSSES[config.loss](q, y, reduction="none").mean(dim=-1)
 
 
-def greedy_policy(net: nn.Sequential) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the policy obs (seed * env, obs_dim) -> best actions (seed * env,), seed by seed."""
-    num_seeds = len(net[0].weight)
-
-    def policy(obs: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            q = net(torch.from_numpy(obs).float().unflatten(0, (num_seeds, -1)))
-        return q.argmax(dim=-1).flatten().numpy()
-
-    return policy
-
-
 def learn(
     env: gym.vector.VectorEnv,
     config: DQNConfig = DQNConfig(),
@@ -137,7 +115,7 @@ def learn(
     where its number of copies is no multiple of `num_seeds`.
     """
     check_count("snapshot_every", snapshot_every)
-    obs_dim, num_actions, envs_per_seed = _sizes(env, num_seeds)
+    obs_dim, num_actions, envs_per_seed = flat_sizes(env, num_seeds)
     generator = torch.Generator().manual_seed(seed)
     sizes = (obs_dim, *config.hidden, num_actions)
     net = stacked_mlp(sizes, num_copies=num_seeds, generator=generator)
@@ -226,16 +204,3 @@ def _explore(net: nn.Module, obs: Tensor, epsilon: float, generator: torch.Gener
 def _line(start: float, end: float, fraction: float) -> float:
     """Return the value at `fraction` of the way from `start` to `end`, and `end` beyond."""
     return start + (end - start) * min(fraction, 1.0)
-
-
-def _sizes(env: gym.vector.VectorEnv, num_seeds: int) -> tuple[int, int, int]:
-    """Return observation size, number of actions and copies a seed; ValueError where they fail."""
-    check_count("num_seeds", num_seeds)
-    obs_space, action_space = env.single_observation_space, env.single_action_space
-    if not isinstance(obs_space, gym.spaces.Box) or len(obs_space.shape) != 1:
-        raise ValueError(f"DQN needs flat Box observations, got {obs_space}")
-    if not isinstance(action_space, gym.spaces.Discrete):
-        raise ValueError(f"DQN needs Discrete actions, got {action_space}")
-    if env.num_envs % num_seeds:
-        raise ValueError(f"{env.num_envs} environments do not split among {num_seeds} seeds")
-    return obs_space.shape[0], int(action_space.n), env.num_envs // num_seeds

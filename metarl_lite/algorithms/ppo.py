@@ -7,12 +7,12 @@
 return that shape, so that a caller with other axes, (time, task) say, averages as it needs.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from metarl_lite.checks import check_count, real_array
+from metarl_lite.checks import check_config, is_not_negative, is_positive, is_share
 
 
 @dataclass(frozen=True)
@@ -34,26 +34,15 @@ class PPOConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the field that is out of its range."""
-        for name, value in asdict(self).items():
-            if type(getattr(PPOConfig, name)) is int:
-                check_count(name, value)
-            elif type(getattr(PPOConfig, name)) is float:
-                real_array(name, value)
-        if not isinstance(self.hidden, tuple):
-            raise ValueError(f"hidden must be a tuple of layer sizes, got {self.hidden!r}")
-        for size in self.hidden:
-            check_count("hidden", size)
-        valid = {
-            "gamma": 0 <= self.gamma <= 1,
-            "gae_lambda": 0 <= self.gae_lambda <= 1,
-            "lr": self.lr > 0,
-            "clip_coef": self.clip_coef > 0,
-            "value_coef": self.value_coef >= 0,
-            "entropy_coef": self.entropy_coef >= 0,
-            "normalise_advantage": isinstance(self.normalise_advantage, bool),
-        }
-        for name in (name for name, is_valid in valid.items() if not is_valid):
-            raise ValueError(f"{name} is out of its range: {getattr(self, name)!r}")
+        check_config(
+            self,
+            gamma=is_share,
+            gae_lambda=is_share,
+            lr=is_positive,
+            clip_coef=is_positive,
+            value_coef=is_not_negative,
+            entropy_coef=is_not_negative,
+        )
 
 
 def clipped_surrogate(
@@ -89,7 +78,14 @@ def ppo_loss(
     """Return the loss of each sample, to be averaged and minimised (their eq. 9, negated).
 
     Gradients pass through `log_prob`, `value` and `entropy`; the rest are numbers from the rollout.
+    Raises ValueError where shapes differ: they would be broadcast, and learn something else.
     """
+    shapes = [tuple(x.shape) for x in (log_prob, old_log_prob, advantage, value, return_, entropy)]
+    if len(set(shapes)) > 1:
+        raise ValueError(
+            "log_prob, old_log_prob, advantage, value, return_ and entropy must have one shape, "
+            f"got {shapes}"
+        )
     surrogate = clipped_surrogate(log_prob, old_log_prob, advantage, clip_coef=clip_coef)
     return value_coef * (value - return_).square() - surrogate - entropy_coef * entropy
 
