@@ -15,10 +15,12 @@ import torch
 from metarl_lite import evaluate, nets, returns, rollout
 from metarl_lite.algorithms import dqn, ppo, q_learning
 from metarl_lite.envs import bandits, cartpole, gridnav, gridworld, mdp, single, tabular
-from metarl_lite.oracles import planning
+from metarl_lite.oracles import bandits as agents
+from metarl_lite.oracles import bayes_optimal, gittins, planning
 
 NAN, INF = float("nan"), float("inf")
 MODULES = (
+    *(agents, bayes_optimal, gittins),
     *(mdp, tabular, gridworld, gridnav, single, cartpole, bandits),
     *(nets, returns, rollout, planning, q_learning, dqn, ppo, evaluate),
 )
@@ -28,6 +30,11 @@ RESULTS = {
     q_learning.QLearningResult,
     dqn.Snapshot,
     dqn.DQNResult,
+    agents.Played,  # made by play()
+    agents.uniform,
+    agents.thompson,  # agents read the counts that play() keeps
+    agents.index_policy,
+    agents.two_armed_optimum,
     rollout.Transitions,
     rollout.step,  # the environment refuses bad actions; tested in test_rollout
     # Run at every update, on what the buffer has checked and with a DQNConfig's numbers:
@@ -46,6 +53,7 @@ RESULTS = {
     tabular.make_random_mdp_env,  # TabularEnv under the name the task family needs
 }
 SAYS = {  # what a message calls an argument that has another name there
+    "agent": "scores",
     "env": "observations",
     "mdps": "MDP",
     "num_seeds": "num_seeds|seeds",
@@ -57,6 +65,7 @@ SAYS = {  # what a message calls an argument that has another name there
 }
 CHAIN = mdp.MDP(np.array([[[0.5, 0.5]], [[0.0, 1.0]]]), np.array([[1.0], [0.0]]), 0.9)
 RNG = np.random.default_rng(0)
+COUNTED = {"pulls": np.array([[1, 0]]), "totals": np.array([[1.0, 0.0]]), "rng": RNG}
 COUNTS = [0, -1, 1.5, NAN, True, "3", None]
 COLUMN = torch.zeros(4, 2)
 FLAGS = torch.zeros(4, 2, dtype=torch.bool)
@@ -99,6 +108,24 @@ CALLS = {
     bandits.make_single: {"num_arms": 3, "horizon": 5},
     bandits.make_gaussian_vector: {"num_envs": 2, "num_arms": 3, "horizon": 5},
     bandits.make_gaussian_single: {"num_arms": 3, "horizon": 5},
+    agents.play: {"agent": agents.uniform, "env": bandits.make_vector(2, horizon=3), "seed": 0},
+    agents.best_arms: {"scores": [[0.0, 1.0]], "rng": RNG},
+    agents.greedy: COUNTED | {"prior": (1.0, 0.0)},
+    agents.epsilon_greedy: COUNTED | {"epsilon": 0.5},
+    agents.ucb1: COUNTED | {"width": 1.0},
+    agents.cumulative_regret: {"means": [[0.1, 0.2]], "arms": [[0, 1, 1]]},
+    agents.lai_robbins_constant: {"probabilities": [[0.1, 0.2]]},
+    bayes_optimal.bayes_optimal_q: {"horizon": 2},
+    bayes_optimal.bayes_optimal_value: {"num_arms": 2, "horizon": 2},
+    bayes_optimal.two_armed_value: {"agent": agents.greedy, "horizon": 2},
+    gittins.gittins_index: {
+        "successes": [0, 1],
+        "failures": [2, 0],
+        "gamma": 0.9,
+        "depth": 5,
+        "halvings": 5,
+    },
+    gittins.finite_horizon_gittins: {"horizon": 2, "num_prices": 8},
     nets.StackedLinear: {"num_copies": 2, "in_features": 3, "out_features": 1},
     nets.stacked_mlp: {"sizes": (3, 2), "num_copies": 2},
     nets.log_prob: {"logits": torch.zeros(4, 2), "action": torch.zeros(4, dtype=torch.int64)},
@@ -255,6 +282,27 @@ BAD = {
     bandits.make_single: {"num_arms": COUNTS, "horizon": COUNTS},
     bandits.make_gaussian_vector: {"num_envs": COUNTS, "num_arms": COUNTS, "horizon": COUNTS},
     bandits.make_gaussian_single: {"num_arms": COUNTS, "horizon": COUNTS},
+    agents.play: {"agent": [lambda pulls, totals, rng: 0, lambda pulls, totals, rng: pulls * NAN]},
+    agents.best_arms: {"scores": [[0.5], [[NAN, 1.0]], [[]], 1.0]},
+    agents.greedy: {"prior": [(-1.0, 2.0), (0.0, 0.0), (NAN, 1.0), (INF, 1.0)]},
+    agents.epsilon_greedy: {"epsilon": [-0.1, 1.1, NAN]},
+    agents.ucb1: {"width": [-1.0, NAN, INF]},
+    agents.cumulative_regret: {
+        "means": [[0.1, 0.2], [[NAN, 0.2]], np.ones((2, 2)), "a"],
+        "arms": [[0, 1], [[0, 2]], [[-1]], [[0.5]]],
+    },
+    agents.lai_robbins_constant: {"probabilities": [[[0.0, 0.5]], [[1.0, 0.5]], [0.5], "a"]},
+    bayes_optimal.bayes_optimal_q: {"horizon": COUNTS},
+    bayes_optimal.bayes_optimal_value: {"num_arms": COUNTS, "horizon": COUNTS},
+    bayes_optimal.two_armed_value: {"horizon": COUNTS},
+    gittins.gittins_index: {
+        "successes": [[-1, 0], [0.5, 1.0], "a"],
+        "failures": [[-1, 0], [0.5, 1.0]],
+        "gamma": [-0.1, 1.1, NAN],
+        "depth": COUNTS,
+        "halvings": COUNTS,
+    },
+    gittins.finite_horizon_gittins: {"horizon": COUNTS, "num_prices": [*COUNTS, 1]},
     nets.StackedLinear: {"num_copies": COUNTS, "in_features": COUNTS, "out_features": COUNTS},
     nets.stacked_mlp: {"sizes": [(3,), (3, 0), (1.5, 2), "ab", 3, None], "num_copies": COUNTS},
     nets.log_prob: {"action": [torch.zeros(3, dtype=torch.int64), torch.zeros(4, 1).long()]},
