@@ -55,8 +55,7 @@ def finite_horizon_gittins(horizon: int, *, num_prices: int = 256) -> np.ndarray
     """Return every index (horizon, horizon, horizon): [t, s, f] once t pulls of `horizon` are over.
 
     One sweep for `num_prices` prices at once, a straight line between them: at most 1 / num_prices
-    too high, mostly less than a twentieth of that. Only s + f <= t can happen. Source: Kaufmann
-    2018, section 2.
+    too high, mostly less than a twentieth of that. Only s + f <= t can happen (Kaufmann 2018).
     """
     check_count("horizon", horizon)
     check_count("num_prices", num_prices, least=2)
