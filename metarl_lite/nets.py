@@ -88,3 +88,51 @@ def entropy(logits: Tensor) -> Tensor:
     """Return the entropy (...) in nats of the softmax of `logits` (..., actions)."""
     log_probs = logits.log_softmax(dim=-1)
     return -(log_probs.exp() * log_probs).sum(dim=-1)
+
+
+class RecurrentActorCritic(nn.Module):
+    """A GRU whose state gives a policy and a value, as in RL² (Duan et al. 2016, section 2.2).
+
+    Inputs are (task, input) for one step and (time, task, input) for a sequence, states (..., task,
+    hidden). There is one copy of the weights; the tasks are its batch, and never mix.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        num_actions: int,
+        *,
+        hidden_size: int = 64,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        check_count("input_size", input_size)
+        check_count("num_actions", num_actions)
+        check_count("hidden_size", hidden_size)
+        self.gru = nn.GRU(input_size, hidden_size)
+        self.policy = nn.Linear(hidden_size, num_actions)
+        self.value = nn.Linear(hidden_size, 1)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.uniform_(-(hidden_size**-0.5), hidden_size**-0.5, generator=generator)
+            self.policy.weight *= 0.1  # nearly uniform at first: every action is tried
+
+    def initial_state(self, num_tasks: int) -> Tensor:
+        """Return zeros (task, hidden): what the network knows before a trial, nothing."""
+        check_count("num_tasks", num_tasks)
+        return self.gru.weight_hh_l0.new_zeros(num_tasks, self.gru.hidden_size)
+
+    def step(self, inputs: Tensor, state: Tensor) -> Tensor:
+        """Return the state (task, hidden) after one more input (task, input)."""
+        return torch.gru_cell(inputs, state, *self.gru.all_weights[0])
+
+    def states(self, inputs: Tensor) -> Tensor:
+        """Return the states (time, task, hidden) along inputs (time, task, input) of whole trials.
+
+        The same as `step` from the initial state on, in one call that gradients pass through.
+        """
+        return self.gru(inputs)[0]
+
+    def heads(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (..., task, actions) and values (..., task) for states."""
+        return self.policy(state), self.value(state).squeeze(-1)
