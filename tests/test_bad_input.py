@@ -13,18 +13,23 @@ import pytest
 import torch
 
 from metarl_lite import evaluate, nets, returns, rollout
-from metarl_lite.algorithms import dqn, ppo, q_learning
+from metarl_lite.algorithms import dqn, maml, policy_gradient, ppo, q_learning
+from metarl_lite.data import sinusoid
 from metarl_lite.envs import bandits, cartpole, gridnav, gridworld, mdp, single, tabular
 from metarl_lite.oracles import bandits as agents
-from metarl_lite.oracles import bayes_optimal, gittins, planning
+from metarl_lite.oracles import bayes_optimal, gittins, planning, sinusoids
+from metarl_lite.oracles import policy_gradient as exact_gradient
 
 NAN, INF = float("nan"), float("inf")
 MODULES = (
     *(agents, bayes_optimal, gittins),
+    *(policy_gradient, exact_gradient),
     *(mdp, tabular, gridworld, gridnav, single, cartpole, bandits),
     *(nets, returns, rollout, planning, q_learning, dqn, ppo, evaluate),
+    *(sinusoid, sinusoids, maml),
 )
 RESULTS = {
+    *(maml.MAMLResult, maml.adapt, maml.meta_loss),  # run under vmap, with a MAMLConfig's numbers
     gridworld.GridWorld,  # made by gridworld()
     planning.Solution,
     q_learning.QLearningResult,
@@ -39,6 +44,10 @@ RESULTS = {
     rollout.step,  # the environment refuses bad actions; tested in test_rollout
     # Run at every update, on what the buffer has checked and with a DQNConfig's numbers:
     dqn.td_targets,
+    policy_gradient.advantages,  # on what learn() has collected, with its config's numbers
+    policy_gradient.policy_loss,
+    policy_gradient.critic_loss,
+    policy_gradient.Snapshot,
     dqn.dqn_loss,
     rollout.greedy_policy,  # of a network that learn() made
     rollout.flat_sizes,  # what learn() asks first: its environments are refused here
@@ -62,6 +71,7 @@ SAYS = {  # what a message calls an argument that has another name there
     "start_value": "values",
     "text": "map",
     "v": "values",
+    "weight_gamma": "gamma",
 }
 CHAIN = mdp.MDP(np.array([[[0.5, 0.5]], [[0.0, 1.0]]]), np.array([[1.0], [0.0]]), 0.9)
 RNG = np.random.default_rng(0)
@@ -77,12 +87,22 @@ SEGMENT = {
     "truncated": FLAGS,
     "gamma": 0.9,
 }
+LOGITS = torch.zeros(2, 1, dtype=torch.float64)
+NO_LOGITS = [None, LOGITS.float(), LOGITS[0], LOGITS.numpy(), LOGITS + NAN]
 SMALL_DQN = dqn.DQNConfig(total_steps=4, hidden=(2,), learning_starts=2, updates_per_step=1)
 SHARES = [-0.1, 1.1, NAN, "a"]  # of what must lie in [0, 1]
 VALUES = [np.ones(3), np.ones((2, 1)), [NAN, 0.0], [1j, 0.0], ["a", "b"]]
 NO_MDPS = ["mdp", None, np.ones((2, 1, 2))]
 POLICIES = [[0, 1], [0, -1], [0.5, 0.5], [[0.5], [1.0]], [[NAN], [1.0]], [0], ["a", "b"]]
 
+NO_RANGE = [(1.0, 1.0), (2.0, 1.0), (NAN, 1.0), (0.0, 1.0, 2.0), "ab"]
+SINE = sinusoid.Sinusoids([1.0], [0.0])
+LEARN_LINE = {
+    "loss": lambda params, data: (params["w"] - data).square().mean(),
+    "params": {"w": torch.zeros(1)},
+    "support": torch.zeros(2, 4),
+    "query": torch.zeros(2, 4),
+}
 CALLS = {
     mdp.MDP: {"P": CHAIN.P, "R": CHAIN.R, "gamma": 0.9, "start": [1.0, 0.0]},
     mdp.sample_tasks: {"rng": RNG, "num_tasks": 2, "num_states": 3, "num_actions": 2, "gamma": 0.9},
@@ -156,6 +176,20 @@ CALLS = {
         "max_sweeps": 1_000,
     },
     planning.policy_iteration: {"mdp": CHAIN, "start_policy": [0, 0]},
+    sinusoid.Sinusoids: {"amplitude": [1.0], "phase": [0.0]},
+    sinusoid.sample_tasks: {"rng": RNG, "num_tasks": 2},
+    sinusoid.sample_points: {"rng": RNG, "tasks": SINE, "num_points": 3},
+    sinusoid.check_range: {"name": "limits", "limits": (0.0, 1.0)},
+    sinusoids.joint_optimum: {"x": 0.0},
+    maml.MAMLConfig: {},
+    maml.adaptation_losses: LEARN_LINE | {"inner_lr": 0.1, "num_steps": 2},
+    maml.train: {
+        "loss": LEARN_LINE["loss"],
+        "params": {"w": torch.zeros(2, 1)},
+        "sample_batch": lambda rng, num_tasks: torch.zeros(2, num_tasks, 4),
+        "config": maml.MAMLConfig(iterations=1),
+        "seed": 0,
+    },
     q_learning.QLearningConfig: {"num_steps": 10},
     q_learning.q_learning: {
         "env": tabular.TabularEnv([CHAIN]),
@@ -183,6 +217,19 @@ CALLS = {
         ("log_prob", "old_log_prob", "advantage", "value", "return_", "entropy"), COLUMN
     )
     | {"clip_coef": 0.2, "value_coef": 0.5, "entropy_coef": 0.0},
+    policy_gradient.PolicyGradientConfig: {},
+    policy_gradient.learn: {
+        "env": cartpole.make_vector(2),
+        "config": policy_gradient.PolicyGradientConfig(num_updates=1, num_steps=2, hidden=(2,)),
+        "seed": 0,
+        "num_seeds": 2,
+        "snapshot_every": 1,
+    },
+    exact_gradient.values: {"mdp": CHAIN, "logits": LOGITS, "num_steps": 2},
+    exact_gradient.action_values: {"mdp": CHAIN, "logits": LOGITS},
+    exact_gradient.occupancy: {"mdp": CHAIN, "logits": LOGITS, "gamma": 1.0},
+    exact_gradient.gradient: {"mdp": CHAIN, "logits": LOGITS, "num_steps": 2},
+    exact_gradient.theorem: {"mdp": CHAIN, "logits": LOGITS, "weight_gamma": 1.0},
     evaluate.seeds: {"seed": 0, "num_seeds": 2},
     evaluate.returns_of_policy: {
         "policy": lambda obs: np.zeros(len(obs), dtype=int),
@@ -328,6 +375,21 @@ BAD = {
         "max_sweeps": [*COUNTS, 1],
     },
     planning.policy_iteration: {"mdp": NO_MDPS, "start_policy": POLICIES},
+    sinusoid.Sinusoids: {"amplitude": [[-1.0], [NAN], ["a"], 1.0], "phase": [[NAN], [0.0, 1.0]]},
+    sinusoid.sample_tasks: {"num_tasks": COUNTS, "amplitude": NO_RANGE, "phase": NO_RANGE},
+    sinusoid.sample_points: {"num_points": COUNTS},
+    sinusoid.check_range: {"limits": NO_RANGE},
+    sinusoids.joint_optimum: {"x": [NAN, "a"], "amplitude": NO_RANGE, "phase": NO_RANGE},
+    maml.MAMLConfig: {
+        "inner_lr": [-0.1, NAN, INF, "a"],
+        "inner_steps": [-1, 1.5, NAN, True, "3", None],
+        "outer_lr": [0.0, -1.0, NAN, INF, "a"],
+        "first_order": ["yes", 3, None],
+        "tasks_per_batch": COUNTS,
+        "iterations": COUNTS,
+    },
+    maml.adaptation_losses: {"num_steps": [-1, 1.5, NAN, True, "3", None]},
+    maml.train: {"params": [{"w": torch.zeros(())}, {"w": torch.zeros(2), "b": torch.zeros(3)}]},
     q_learning.QLearningConfig: {
         "num_steps": [0, -1, NAN],
         "gamma": [-0.1, 1.1, NAN],
@@ -370,6 +432,23 @@ BAD = {
         "normalise_advantage": ["yes", 3, None],
     },
     ppo.ppo_loss: {"log_prob": [torch.zeros(4), torch.zeros(4, 1)], "value": [torch.zeros(4, 1)]},
+    policy_gradient.PolicyGradientConfig: {
+        "num_updates": COUNTS,
+        "num_steps": [-1, 1.5, NAN, True, "3", None],
+        "gamma": SHARES,
+        "gae_lambda": SHARES,
+        "hidden": [(0,), (1.5,), "ab", None],
+        "lr": [0.0, -1.0, NAN, INF, "a"],
+        "critic_lr": [0.0, -1.0, NAN, INF, "a"],
+        "critic_updates": [-1, 1.5, NAN, True, "3", None],
+        "entropy_coef": [-1.0, NAN, INF, "a"],
+    },
+    policy_gradient.learn: BAD_LEARN,
+    exact_gradient.values: {"mdp": NO_MDPS, "logits": NO_LOGITS, "num_steps": COUNTS[:-1]},
+    exact_gradient.action_values: {"mdp": NO_MDPS, "logits": NO_LOGITS},
+    exact_gradient.occupancy: {"mdp": NO_MDPS, "logits": NO_LOGITS, "gamma": SHARES},
+    exact_gradient.gradient: {"mdp": NO_MDPS, "logits": NO_LOGITS, "num_steps": COUNTS[:-1]},
+    exact_gradient.theorem: {"mdp": NO_MDPS, "logits": NO_LOGITS, "weight_gamma": SHARES},
     evaluate.seeds: {"seed": [-1, 1.5, NAN, "3"], "num_seeds": COUNTS},
     evaluate.returns_of_policy: {
         "policy": [lambda obs: np.zeros(3, dtype=int)],
