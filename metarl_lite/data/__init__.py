@@ -1,0 +1,1 @@
+"""Supervised task distributions, one module each: tasks in, support and query data out."""
