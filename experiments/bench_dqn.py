@@ -11,19 +11,17 @@ import time
 from collections.abc import Iterator
 
 import gymnasium as gym
-import numpy as np
 import torch
 from report import report
 from stable_baselines3 import DQN
-from stable_baselines3.common.callbacks import BaseCallback
+from stopwatch import Stopwatch, StopWhenSolved
 from tqdm import tqdm
 
 from metarl_lite.algorithms.dqn import DQNConfig, learn
 from metarl_lite.envs.cartpole import STANDARD, VectorCartPole
-from metarl_lite.evaluate import Policy, returns_of_policy
 from metarl_lite.rollout import greedy_policy
 
-EVALUATE_EVERY, SOLVED, IN_A_ROW = 2_500, 475.0, 3
+EVALUATE_EVERY = 2_500
 ENVS_PER_SEED = 16
 # Slower to change than the defaults, which serve a choice among four: one seed must hold its level.
 CONFIG = DQNConfig(total_steps=50_000, target_every=50, final_lr=1e-4)
@@ -43,27 +41,6 @@ ZOO = {
 }
 
 
-class Stopwatch:
-    """Adds up training time between evaluations, and knows when enough were good."""
-
-    def __init__(self) -> None:
-        self.seconds, self.good = 0.0, 0
-        self._started = time.perf_counter()
-
-    def evaluate(self, policy: Policy, step: int) -> bool:
-        """Return whether CartPole is solved now; the evaluation itself is not timed."""
-        self.seconds += time.perf_counter() - self._started
-        returns = returns_of_policy(
-            policy,
-            lambda n: VectorCartPole(STANDARD.repeat(n)),
-            num_episodes=100,
-            seed=1_000_000 + step,
-        )
-        self.good = self.good + 1 if returns.mean() >= SOLVED else 0
-        self._started = time.perf_counter()
-        return self.good == IN_A_ROW
-
-
 def our_seconds(seed: int) -> float:
     """Return the training time until solved of our DQN, one seed."""
     stopwatch = Stopwatch()
@@ -79,27 +56,10 @@ def snapshots(*, seed: int, num_seeds: int, config: DQNConfig) -> Iterator:
     return learn(env, config, seed=seed, num_seeds=num_seeds, snapshot_every=EVALUATE_EVERY)
 
 
-class StopWhenSolved(BaseCallback):
-    """Evaluates Stable-Baselines3's agent on the same schedule, with the same stopwatch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stopwatch, self.solved = Stopwatch(), False
-
-    def _on_step(self) -> bool:
-        if self.num_timesteps % EVALUATE_EVERY == 0:
-            self.solved = self.stopwatch.evaluate(self._greedy, self.num_timesteps)
-        return not self.solved
-
-    def _greedy(self, obs: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            return self.model.q_net(torch.from_numpy(obs)).argmax(dim=-1).numpy()
-
-
 def peer_seconds(seed: int) -> float:
     """Return the training time until solved of Stable-Baselines3's DQN."""
     model = DQN("MlpPolicy", gym.make("CartPole-v1"), seed=seed, device="cpu", **ZOO)
-    callback = StopWhenSolved()
+    callback = StopWhenSolved(EVALUATE_EVERY)
     model.learn(ZOO_STEPS, callback=callback)
     return callback.stopwatch.seconds if callback.solved else math.inf
 

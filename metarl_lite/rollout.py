@@ -58,11 +58,22 @@ def rollout(
     """
     check_count("num_steps", num_steps)
     obs = torch.from_numpy(env.reset(seed=seed)[0]).float()
+    return collect(env, obs, policy, num_steps=num_steps)[0]
+
+
+def collect(
+    env: gym.vector.VectorEnv,
+    obs: Tensor,
+    policy: Callable[[Tensor], Tensor],
+    *,
+    num_steps: int,
+) -> tuple[Transitions, Tensor]:
+    """Return the next (num_steps, num_envs) transitions from `obs` on, and where to go on."""
     steps = []
     for _ in range(num_steps):
         transitions, obs = step(env, obs, policy(obs))
         steps.append(transitions)
-    return Transitions(*(torch.stack(column) for column in zip(*steps, strict=True)))
+    return Transitions(*(torch.stack(column) for column in zip(*steps, strict=True))), obs
 
 
 def greedy_policy(net: nn.Sequential) -> Callable[[np.ndarray], np.ndarray]:

@@ -57,6 +57,10 @@ RESULTS = {
     ppo.clipped_surrogate,
     ppo.approx_kl,
     ppo.normalised,
+    ppo.samples_of,
+    ppo.Samples,
+    ppo.Snapshot,
+    rollout.collect,  # rollout() without its reset
     evaluate.Claim,  # made by claim()
     evaluate.chapter_seed,  # takes no argument; tested in test_evaluate
     tabular.make_random_mdp_env,  # TabularEnv under the name the task family needs
@@ -213,6 +217,13 @@ CALLS = {
         "snapshot_every": 2,
     },
     ppo.PPOConfig: {},
+    ppo.learn: {
+        "env": cartpole.make_vector(2),
+        "config": ppo.PPOConfig(total_steps=8, num_steps=4, num_minibatches=2, hidden=(2,)),
+        "seed": 0,
+        "num_seeds": 2,
+        "snapshot_every": 4,
+    },
     ppo.ppo_loss: dict.fromkeys(
         ("log_prob", "old_log_prob", "advantage", "value", "return_", "entropy"), COLUMN
     )
@@ -431,6 +442,7 @@ BAD = {
         "entropy_coef": [-0.1, NAN, "a"],
         "normalise_advantage": ["yes", 3, None],
     },
+    ppo.learn: BAD_LEARN,
     ppo.ppo_loss: {"log_prob": [torch.zeros(4), torch.zeros(4, 1)], "value": [torch.zeros(4, 1)]},
     policy_gradient.PolicyGradientConfig: {
         "num_updates": COUNTS,

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from metarl_lite.nets import StackedLinear, stacked_mlp
+from metarl_lite.nets import StackedLinear, entropy, log_prob, sample_categorical, stacked_mlp
 
 SIZES = (3, 8, 5, 2)
 
@@ -96,3 +96,22 @@ def test_layers_have_the_sizes_that_were_asked_for():
     assert net(torch.zeros(6, 4, 3)).shape == (6, 4, 2)
     with pytest.raises(ValueError, match="at least input and output"):
         stacked_mlp((4,))
+
+
+def test_log_probabilities_and_entropies_equal_torchs_distribution():
+    logits = 3 * torch.randn(4, 7, 5, generator=generator(), dtype=torch.float64)
+    action = torch.randint(5, (4, 7), generator=generator(1))
+    peer = torch.distributions.Categorical(logits=logits)
+    torch.testing.assert_close(log_prob(logits, action), peer.log_prob(action))
+    torch.testing.assert_close(entropy(logits), peer.entropy())
+
+
+def test_sampled_actions_come_as_often_as_the_softmax_says():
+    logits, n = torch.tensor([[0.0, 1.0, -2.0], [3.0, 3.0, 3.0]], requires_grad=True), 40_000
+    actions = sample_categorical(logits.expand(n, 2, 3), generator=generator())
+    assert actions.dtype == torch.int64
+    shares = torch.stack([(actions == a).double().mean(dim=0) for a in range(3)], dim=-1)
+    p = logits.softmax(dim=-1).detach().double()
+    assert ((shares - p).abs() < 4 * (p * (1 - p) / n).sqrt()).all()  # four standard errors
+    again = sample_categorical(logits.expand(n, 2, 3), generator=generator())
+    assert torch.equal(actions, again)
