@@ -1,3 +1,4 @@
+import time
 from functools import cache, partial
 
 import numpy as np
@@ -157,6 +158,12 @@ def test_two_arms_have_the_known_values(horizon):
     q = bayes_optimal_q(horizon)
     assert q[0].max() == pytest.approx(EXACT[horizon], abs=5e-6)
     assert [table.shape for table in q] == [(t + 1,) * 3 + (2,) for t in range(horizon)]
+
+
+def test_fifty_pulls_of_two_arms_take_less_than_a_second():
+    start = time.process_time()
+    bayes_optimal_q(50)
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(("num_arms", "value"), [(5, 6.660), (10, 6.714)])
