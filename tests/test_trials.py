@@ -1,0 +1,111 @@
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+from metarl_lite.algorithms.rl2 import make_net
+from metarl_lite.envs.bandits import BernoulliBandits
+from metarl_lite.envs.cartpole import VectorCartPole
+from metarl_lite.envs.gridnav import GridNav
+from metarl_lite.trials import encode, episode_returns, input_size, num_actions, play
+
+GOALS = np.array([[2, 3], [4, 0], [0, 2]])
+
+
+def grid_trials(*, seed=0, horizon=4, num_episodes=3):
+    env = GridNav(GOALS, horizon=horizon)
+    net = make_net(env, hidden_size=8, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    return net, play(net, env, num_episodes=num_episodes, generator=generator)
+
+
+def test_an_input_is_observation_and_action_one_hot_reward_and_beginning():
+    env = GridNav(GOALS[:2], size=5)
+    obs = np.array([[0, 0], [2, 4]])
+    inputs = encode(env, obs, torch.tensor([0, 3]), torch.tensor([1.0, -0.1]), begins=True)
+    by_hand = [
+        [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1.0, 1],
+        [0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, -0.1, 1],
+    ]
+    torch.testing.assert_close(inputs, torch.tensor(by_hand))
+    assert (input_size(env), num_actions(env)) == (17, 5)
+
+
+def test_a_bandit_shows_nothing_but_action_reward_and_beginning():
+    env = BernoulliBandits(np.full((2, 3), 0.5), horizon=2)
+    inputs = encode(
+        env, np.zeros(2, dtype=int), torch.tensor([1, 2]), torch.tensor([1.0, 0.0]), begins=False
+    )
+    assert inputs.tolist() == [[1, 0, 1, 0, 1, 0], [1, 0, 0, 1, 0, 0]]
+
+
+def test_the_state_is_carried_through_the_whole_trial():
+    net, trials = grid_trials()
+    assert trials.inputs.shape == (12, 3, 17)
+    logits, value = net.heads(net.states(trials.inputs))  # one pass over all three episodes
+    log_prob = logits.log_softmax(-1).gather(-1, trials.action[..., None])[..., 0]
+    torch.testing.assert_close(log_prob, trials.log_prob)
+    torch.testing.assert_close(value, trials.value)
+
+
+def test_every_input_tells_what_the_step_before_did():
+    _, trials = grid_trials()
+    told_action = trials.inputs[1:, :, 10:15].argmax(dim=-1)
+    assert torch.equal(told_action, trials.action[:-1])
+    assert torch.equal(trials.inputs[1:, :, 15], trials.reward[:-1])
+    assert trials.inputs[0, :, 15].eq(0).all()
+
+
+def test_episodes_begin_at_the_start_and_say_so():
+    _, trials = grid_trials()
+    begins = trials.inputs[:, :, -1]
+    assert begins[:, 0].tolist() == [1, 0, 0, 0] * 3
+    row, column = trials.inputs[:, :, :5].argmax(-1), trials.inputs[:, :, 5:10].argmax(-1)
+    assert (row + column)[[0, 4, 8]].eq(0).all()
+
+
+def test_rewards_are_those_of_the_environment():
+    _, trials = grid_trials(seed=3, horizon=15, num_episodes=2)
+    env = GridNav(GOALS)
+    for t, action in enumerate(trials.action):
+        if t % 15 == 0:
+            env.reset()
+        rewards = env.step(action.numpy())[1]
+        torch.testing.assert_close(trials.reward[t], torch.from_numpy(rewards).float())
+
+
+def test_returns_are_summed_episode_by_episode():
+    _, trials = grid_trials()
+    reward = torch.arange(36.0).reshape(12, 3)
+    returns = episode_returns(trials._replace(reward=reward), num_episodes=3)
+    assert returns.tolist() == [[18, 22, 26], [66, 70, 74], [114, 118, 122]]
+
+
+def test_the_same_generator_gives_the_same_trial_and_another_one_another():
+    (_, one), (_, same), (_, other) = grid_trials(), grid_trials(), grid_trials(seed=1)
+    assert torch.equal(one.action, same.action)
+    assert not torch.equal(one.action, other.action)
+
+
+def test_actions_follow_the_policy():
+    env = BernoulliBandits(np.full((20_000, 2), 0.5), horizon=1)
+    net = make_net(env, seed=0)
+    with torch.no_grad():
+        net.policy.weight.zero_()
+        net.policy.bias.copy_(torch.tensor([0.2, 0.8]).log())
+    trials = play(net, env, generator=torch.Generator().manual_seed(0))
+    share = trials.action.float().mean().item()
+    assert share == pytest.approx(0.8, abs=4 * (0.16 / 20_000) ** 0.5)
+
+
+def test_environments_that_reset_themselves_are_refused():
+    net = make_net(GridNav(GOALS), seed=0)
+    env = GridNav(GOALS)
+    env.metadata = {"autoreset_mode": gym.vector.AutoresetMode.SAME_STEP}
+    with pytest.raises(ValueError, match="DISABLED"):
+        play(net, env, generator=torch.Generator())
+
+
+def test_continuous_observations_are_refused():
+    with pytest.raises(ValueError, match="Discrete"):
+        input_size(VectorCartPole())
