@@ -12,17 +12,19 @@ import numpy as np
 import pytest
 import torch
 
-from metarl_lite import evaluate, nets, returns, rollout
-from metarl_lite.algorithms import dqn, maml, policy_gradient, ppo, q_learning
+from metarl_lite import evaluate, nets, returns, rollout, trials
+from metarl_lite.algorithms import dqn, maml, policy_gradient, ppo, q_learning, rl2
 from metarl_lite.data import sinusoid
 from metarl_lite.envs import bandits, cartpole, gridnav, gridworld, mdp, single, tabular
 from metarl_lite.oracles import bandits as agents
 from metarl_lite.oracles import bayes_optimal, gittins, planning, sinusoids
+from metarl_lite.oracles import gridnav as search
 from metarl_lite.oracles import policy_gradient as exact_gradient
 
 NAN, INF = float("nan"), float("inf")
 MODULES = (
-    *(agents, bayes_optimal, gittins),
+    *(agents, bayes_optimal, gittins, search),
+    *(trials, rl2),
     *(policy_gradient, exact_gradient),
     *(mdp, tabular, gridworld, gridnav, single, cartpole, bandits),
     *(nets, returns, rollout, planning, q_learning, dqn, ppo, evaluate),
@@ -61,13 +63,20 @@ RESULTS = {
     ppo.Samples,
     ppo.Snapshot,
     rollout.collect,  # rollout() without its reset
+    trials.Trials,  # made by play()
+    trials.episode_returns,
+    trials.encode,  # at every step, on what the environment and play() hand it
+    rl2.RL2Result,
+    # Run at every update, on what play() made and with an RL2Config's numbers:
+    rl2.advantages,
+    rl2.trials_loss,
     evaluate.Claim,  # made by claim()
     evaluate.chapter_seed,  # takes no argument; tested in test_evaluate
     tabular.make_random_mdp_env,  # TabularEnv under the name the task family needs
 }
 SAYS = {  # what a message calls an argument that has another name there
     "agent": "scores",
-    "env": "observations",
+    "env": "observations|actions|autoreset_mode",
     "mdps": "MDP",
     "num_seeds": "num_seeds|seeds",
     "sizes": "sizes|in_features|out_features",
@@ -94,6 +103,12 @@ SEGMENT = {
 LOGITS = torch.zeros(2, 1, dtype=torch.float64)
 NO_LOGITS = [None, LOGITS.float(), LOGITS[0], LOGITS.numpy(), LOGITS + NAN]
 SMALL_DQN = dqn.DQNConfig(total_steps=4, hidden=(2,), learning_starts=2, updates_per_step=1)
+GRID = gridnav.make_vector(2)
+GRID_NET = rl2.make_net(GRID, hidden_size=4, seed=0)
+SMALL_RL2 = rl2.RL2Config(iterations=1, num_tasks=2, num_minibatches=1)
+CONTINUOUS = gridnav.make_vector(1)
+CONTINUOUS.single_action_space = gym.spaces.Box(-1.0, 1.0)
+POSITIVE, NOT_NEGATIVE = [0.0, -1.0, NAN, INF, "a"], [-0.1, NAN, INF, "a"]  # what is neither
 SHARES = [-0.1, 1.1, NAN, "a"]  # of what must lie in [0, 1]
 VALUES = [np.ones(3), np.ones((2, 1)), [NAN, 0.0], [1j, 0.0], ["a", "b"]]
 NO_MDPS = ["mdp", None, np.ones((2, 1, 2))]
@@ -241,6 +256,17 @@ CALLS = {
     exact_gradient.occupancy: {"mdp": CHAIN, "logits": LOGITS, "gamma": 1.0},
     exact_gradient.gradient: {"mdp": CHAIN, "logits": LOGITS, "num_steps": 2},
     exact_gradient.theorem: {"mdp": CHAIN, "logits": LOGITS, "weight_gamma": 1.0},
+    search.goal_cells: {"size": 3},
+    search.search_returns: {"walk": np.zeros((4, 2)), "size": 3, "horizon": 2, "num_episodes": 2},
+    search.bayes_optimal_walk: {"size": 3, "horizon": 2, "num_episodes": 1},
+    nets.RecurrentActorCritic: {"input_size": 3, "num_actions": 2, "hidden_size": 4},
+    trials.input_size: {"env": GRID},
+    trials.num_actions: {"env": GRID},
+    trials.play: {"net": GRID_NET, "env": GRID, "num_episodes": 1, "generator": torch.Generator()},
+    rl2.RL2Config: {},
+    rl2.make_net: {"env": GRID, "hidden_size": 4, "seed": 0},
+    rl2.learn: {"net": GRID_NET, "family": gridnav.FAMILY, "config": SMALL_RL2, "seed": 0},
+    rl2.train: {"net": GRID_NET, "family": gridnav.FAMILY, "config": SMALL_RL2, "seed": 0},
     evaluate.seeds: {"seed": 0, "num_seeds": 2},
     evaluate.returns_of_policy: {
         "policy": lambda obs: np.zeros(len(obs), dtype=int),
@@ -461,6 +487,42 @@ BAD = {
     exact_gradient.occupancy: {"mdp": NO_MDPS, "logits": NO_LOGITS, "gamma": SHARES},
     exact_gradient.gradient: {"mdp": NO_MDPS, "logits": NO_LOGITS, "num_steps": COUNTS[:-1]},
     exact_gradient.theorem: {"mdp": NO_MDPS, "logits": NO_LOGITS, "weight_gamma": SHARES},
+    search.goal_cells: {"size": [*COUNTS, 2]},
+    search.search_returns: {
+        "walk": [np.zeros((3, 2)), np.zeros(4), None],
+        "size": [*COUNTS, 2],
+        "horizon": COUNTS,
+        "num_episodes": COUNTS,
+    },
+    search.bayes_optimal_walk: {
+        "size": [*COUNTS, 2],
+        "horizon": COUNTS,
+        "num_episodes": COUNTS,
+    },
+    nets.RecurrentActorCritic: {
+        "input_size": COUNTS,
+        "num_actions": COUNTS,
+        "hidden_size": COUNTS,
+    },
+    trials.input_size: {"env": [cartpole.VectorCartPole()]},
+    trials.num_actions: {"env": [CONTINUOUS]},
+    trials.play: {"num_episodes": COUNTS, "env": [tabular.TabularEnv([CHAIN])]},
+    rl2.RL2Config: {
+        "iterations": COUNTS,
+        "num_tasks": [*COUNTS, 9],
+        "num_episodes": COUNTS,
+        "gamma": SHARES,
+        "gae_lambda": SHARES,
+        "lr": POSITIVE,
+        "final_lr": NOT_NEGATIVE,
+        "num_epochs": COUNTS,
+        "num_minibatches": COUNTS,
+        "clip_coef": POSITIVE,
+        "value_coef": NOT_NEGATIVE,
+        "entropy_coef": NOT_NEGATIVE,
+        "final_entropy_coef": NOT_NEGATIVE,
+    },
+    rl2.make_net: {"env": [cartpole.VectorCartPole()], "hidden_size": COUNTS},
     evaluate.seeds: {"seed": [-1, 1.5, NAN, "3"], "num_seeds": COUNTS},
     evaluate.returns_of_policy: {
         "policy": [lambda obs: np.zeros(3, dtype=int)],

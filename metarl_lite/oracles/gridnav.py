@@ -5,7 +5,6 @@ it is found, the best agent stays on it, and goes straight there in every later 
 therefore worth the sum over goals of what finding each one when the walk does is worth.
 """
 
-from functools import cache
 from heapq import heappop, heappush
 from itertools import count
 
@@ -49,7 +48,6 @@ def search_returns(
     return returns.mean(axis=0) / GOAL
 
 
-@cache
 def bayes_optimal_walk(
     *, size: int = 5, horizon: int = 15, num_episodes: int = 4
 ) -> tuple[Cell, ...]:
@@ -57,7 +55,7 @@ def bayes_optimal_walk(
 
     Dynamic programming over states (time, cell, goals not yet ruled out), the best bound first (A*,
     Hart et al. 1968): the first complete walk to leave the queue is worth at least the bound of
-    every other. A second at the default sizes; slow where no search comes close to its bound.
+    every other. Milliseconds at the default sizes; slow where no search comes near the bound.
     """
     check_count("horizon", horizon)
     check_count("num_episodes", num_episodes)
