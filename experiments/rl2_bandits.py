@@ -1,0 +1,79 @@
+"""A row of RL²'s table of bandits, 100 pulls: trained from scratch on one thread, and recorded.
+
+The horizon grows in stages: over 100 pulls an untrained network learns next to nothing, over 10 it
+soon finds out that arms should be tried and good ones kept. The record, `rl2_bandits_ARMS.json`
+beside this file, holds arguments, seconds, versions, the course of training and the mean return on
+fresh tasks, in rewards as drawn and with the luck of the tasks taken out.
+"""
+
+import argparse
+
+import numpy as np
+import torch
+from rl2_stages import train_in_stages, write_record
+
+from metarl_lite.algorithms.rl2 import RL2Config, make_net
+from metarl_lite.envs.bandits import BernoulliBandits, sample_tasks
+from metarl_lite.envs.family import TaskFamily
+from metarl_lite.oracles.bandits import cumulative_regret
+from metarl_lite.trials import episode_returns, play
+
+STAGES = (  # (pulls, settings)
+    (10, RL2Config(iterations=60, lr=5e-3, final_lr=5e-3)),
+    (25, RL2Config(iterations=60, lr=5e-3, final_lr=4e-3)),
+    (50, RL2Config(iterations=60, lr=4e-3, final_lr=4e-3)),
+    (100, RL2Config(iterations=200, lr=4e-3, final_lr=2e-3)),
+    (100, RL2Config(iterations=400, lr=2e-3, final_lr=1e-4, gamma=0.97, num_tasks=512)),
+)
+
+
+def family(num_arms: int, horizon: int) -> TaskFamily:
+    """Return Bernoulli bandits of `num_arms` arms and `horizon` pulls."""
+    return TaskFamily(
+        lambda rng, num_tasks: sample_tasks(rng, num_tasks, num_arms=num_arms),
+        lambda tasks: BernoulliBandits(tasks, horizon=horizon),
+    )
+
+
+def measure(net, num_arms: int, horizon: int, *, num_trials: int, seed: int) -> dict:
+    """Return mean and standard error over fresh tasks, raw and as optimum less regret.
+
+    The best of k uniform arms pays k / (k + 1) on average, so horizon times that, less the mean
+    regret, estimates the same mean return, without the luck of which tasks were drawn.
+    """
+    means = sample_tasks(np.random.default_rng(seed), num_trials, num_arms=num_arms)
+    env = BernoulliBandits(means, horizon=horizon)
+    trials = play(net, env, generator=torch.Generator().manual_seed(seed))
+    raw = episode_returns(trials)[0]
+    regret = cumulative_regret(means, trials.action.numpy().T)[:, -1]
+    error = num_trials**-0.5
+    return {
+        "num_trials": num_trials,
+        "mean": horizon * num_arms / (num_arms + 1) - float(regret.mean()),
+        "standard_error": float(regret.std()) * error,
+        "raw_mean": float(raw.mean()),
+        "raw_standard_error": float(raw.std()) * error,
+    }
+
+
+def main() -> None:
+    """Train through the stages and write the record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--num-arms", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=2026)
+    arguments = parser.parse_args()
+    num_arms, seed = arguments.num_arms, arguments.seed
+    torch.set_num_threads(1)
+    untrained = make_net(BernoulliBandits(np.zeros((1, num_arms))), seed=seed)
+    stages = [
+        ({"horizon": horizon}, family(num_arms, horizon), config) for horizon, config in STAGES
+    ]
+    net, record = train_in_stages(untrained, stages, seed=seed)
+    held_out = measure(net, num_arms, 100, num_trials=20_000, seed=seed + 1_000_000)
+    write_record(
+        f"rl2_bandits_{num_arms}", {"arguments": vars(arguments), "held_out": held_out} | record
+    )
+
+
+if __name__ == "__main__":
+    main()
