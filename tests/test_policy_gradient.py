@@ -226,10 +226,30 @@ def test_snapshots_count_the_steps_of_every_seed():
 
 
 def test_steps_after_an_episode_s_end_are_not_counted():
-    env = VectorCartPole(STANDARD.repeat(4), horizon=7)  # no pole falls so soon
+    class Counting(OneHotEnv):
+        """Copies of different horizons: copy i is truncated after i + 1 steps."""
+
+        def step(self, actions):
+            self.horizon = np.arange(1, self.num_envs + 1)
+            return super().step(actions)
+
+    stays = MDP(np.eye(2)[:, None].repeat(2, axis=1), np.ones((2, 2)), 0.9)
     config = replace(QUICK, num_steps=0, num_updates=2)
-    *_, last = pg.learn(env, config, seed=0, num_seeds=2, snapshot_every=1)
-    assert last.step.tolist() == [2 * 2 * 7] * 2
+    *_, last = pg.learn(Counting([stays] * 4), config, seed=0, num_seeds=2, snapshot_every=1)
+    assert last.step.tolist() == [2 * (1 + 2), 2 * (3 + 4)]
+
+
+def test_the_learning_rates_fall_to_zero():
+    def weights(snapshot):
+        parameters = [*snapshot.policy.parameters(), *snapshot.critic.parameters()]
+        return nn.utils.parameters_to_vector(parameters).detach().clone()
+
+    env = VectorCartPole(STANDARD.repeat(4))
+    config = replace(QUICK, num_updates=20, critic_updates=1, lr=0.01, critic_lr=0.01)
+    course = [weights(s) for s in pg.learn(env, config, seed=0, snapshot_every=1)]
+    first, last = ((b - a).abs().max().item() for a, b in (course[:2], course[-2:]))
+    assert first > 0.005  # Adam moves a weight by about its rate
+    assert last < 0.05 * 0.01 * 2
 
 
 def test_the_same_seed_gives_the_same_networks():
