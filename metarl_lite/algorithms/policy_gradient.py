@@ -88,8 +88,8 @@ def policy_loss(
 ) -> Tensor:
     """Return the loss of each seed, (seed,), whose negative gradient estimates that of J.
 
-    Summed over the steps `alive` (seed, time, env), then the mean over copies: not over steps,
-    which would weigh those of short episodes more.
+    Summed over the steps `alive` (seed, time, env), then the mean over copies. A mean over the
+    steps of each copy would weigh those of short episodes more.
     """
     logits = _steps(policy, batch.obs)
     gain = log_prob(logits, batch.action) * advantage + entropy_coef * entropy(logits)

@@ -6,7 +6,7 @@ results are float64 tensors that autograd can differentiate by the logits.
     v = r_pi + gamma P_pi v                 J = sum_s start(s) v(s)
     grad J = sum_s eta(s) sum_a q(s, a) grad pi(a | s)      eta(s) = sum_t gamma^t Pr(S_t = s)
 
-The second line is theorem 1 of Sutton et al. (2000), in the discounted case.
+The second line is theorem 1 of Sutton et al. (1999), in the discounted case.
 """
 
 import torch
