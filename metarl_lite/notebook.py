@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from html import escape
 
+import numpy as np
 from IPython.display import display
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
@@ -26,6 +27,16 @@ TOKENS = {  # Pygments names its classes by kind: k* keywords, s* strings, c* co
     "number": "[class^=ms-m]",
     "name": ".ms-nf, .ms-nc, .ms-nd",
 }
+
+
+FILM_STYLE = (
+    ".metarl-film svg {width: 100%; max-width: 44em} .metarl-film text {font-size: 1px;"
+    " text-anchor: middle; fill: #b34700} .metarl-film circle {fill: #0072b2}"
+    " .metarl-film .room {fill: white; stroke: #444444; stroke-width: .06}"
+    " .metarl-film:has(.stop:checked) circle {animation-play-state: paused !important}"
+    " @media (prefers-reduced-motion: reduce)"
+    " {.metarl-film circle {animation-play-state: paused !important}}"
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,43 @@ def code_html(code: str) -> str:
     tokens = highlight(code, PythonLexer(), HtmlFormatter(nowrap=True, classprefix="ms-"))
     # a scrolling region must be reachable with the keyboard
     return f'{_style()}<pre class="metarl-code" tabindex="0">{tokens}</pre>'
+
+
+def grid_film(paths: np.ndarray, goals: np.ndarray, *, size: int, steps_an_episode: int) -> Shown:
+    """Return a film of agents on boards of `size` x `size` cells, as SVG that style alone moves.
+
+    `paths` (board, time, 2) are cells (row, column), `goals` (board, 2). A box stops and starts it;
+    where the reader prefers no motion it stands still. Four steps a second, for ever again.
+    """
+    paths, goals = np.asarray(paths), np.asarray(goals)
+    if paths.ndim != 3 or paths.shape[2] != 2 or goals.shape != (len(paths), 2):
+        raise ValueError(
+            f"paths must be (board, time, 2) and goals (board, 2), got {paths.shape}, {goals.shape}"
+        )
+    time = paths.shape[1]
+    rules, boards = [FILM_STYLE], []
+    for number, (path, goal) in enumerate(zip(paths, goals, strict=True)):
+        frames = " ".join(
+            f"{100 * t / time:.2f}% {{transform: translate({c}px, {r}px)}}"
+            for t, (r, c) in enumerate(path)
+        )
+        rules.append(f"@keyframes film-{number} {{{frames}}}")
+        boards.append(
+            f'<svg x="{number * (size + 1)}" y="0" width="{size}" height="{size}">'
+            f'<rect class="room" width="{size}" height="{size}"/>'
+            f'<text x="{goal[1] + 0.5}" y="{goal[0] + 0.82}">★</text>'
+            f'<circle cx=".5" cy=".5" r=".3" '
+            f'style="animation: film-{number} {time / 4}s steps(1) infinite"/></svg>'
+        )
+    width = len(paths) * (size + 1) - 1
+    words = f"{len(paths)} agents, {time} steps in episodes of {steps_an_episode} (a film)"
+    html = (
+        f'<div class="metarl-film"><style>{" ".join(rules)}</style>'
+        f'<label><input type="checkbox" class="stop"> stop the film</label>'
+        f'<svg viewBox="-.1 -.1 {width + 0.2} {size + 0.2}" role="img" aria-label="{words}">'
+        f"{''.join(boards)}</svg></div>"
+    )
+    return Shown(words, html)
 
 
 @cache

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metarl_lite import notebook
-from metarl_lite.notebook import DARK, LIGHT, Shown, code_html, show_source, source
+from metarl_lite.notebook import DARK, LIGHT, Shown, code_html, grid_film, show_source, source
 
 
 def quoted(text="a < b & c"):
@@ -84,3 +84,21 @@ def test_every_kind_of_token_is_coloured():
     assert {"nd", "k", "nf", "c1", "s2", "ow", "mf", "kc"} <= set(tokens)
     assert html.count("<style>") == 1
     assert len(html) < 4_000
+
+
+def test_a_film_has_a_frame_for_every_step_and_can_be_stopped():
+    paths = np.array([[[0, 0], [0, 1], [2, 1]], [[0, 0], [1, 0], [1, 1]]])
+    film = grid_film(paths, np.array([[2, 1], [1, 1]]), size=3, steps_an_episode=3)
+    assert "0.00% {transform: translate(0px, 0px)}" in film.html
+    assert "66.67% {transform: translate(1px, 2px)}" in film.html  # column, row
+    assert film.html.count("<circle") == 2
+    assert '<input type="checkbox"' in film.html
+    assert "prefers-reduced-motion" in film.html
+    assert "http" not in film.html
+    assert "2 agents, 3 steps" in str(film)
+
+
+@pytest.mark.parametrize("paths", [np.zeros((2, 3)), np.zeros((2, 3, 3)), np.zeros((1, 3, 2))])
+def test_paths_of_another_shape_are_refused(paths):
+    with pytest.raises(ValueError, match="paths must be"):
+        grid_film(paths, np.zeros((2, 2)), size=3, steps_an_episode=3)
