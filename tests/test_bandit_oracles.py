@@ -145,9 +145,10 @@ def test_regret_by_hand():
 
 
 def test_the_constant_of_lai_and_robbins_by_hand():
-    kl = 0.4 * np.log(0.4 / 0.6) + 0.6 * np.log(0.6 / 0.4)
-    constants = bandits.lai_robbins_constant([[0.4, 0.6, 0.6], [0.4, 0.6, 0.4], [0.5, 0.5, 0.5]])
-    np.testing.assert_allclose(constants, [0.2 / kl, 0.4 / kl, 0.0])
+    """The coins are no mirror images, so the two directions of the divergence differ."""
+    kl = 0.2 * np.log(0.2 / 0.6) + 0.8 * np.log(0.8 / 0.4)
+    constants = bandits.lai_robbins_constant([[0.2, 0.6, 0.6], [0.2, 0.6, 0.2], [0.5, 0.5, 0.5]])
+    np.testing.assert_allclose(constants, [0.4 / kl, 0.8 / kl, 0.0])
 
 
 EXACT = {1: 0.5, 2: 13 / 12, 3: 5 / 3, 10: 6.02179, 20: 12.43126, 50: 31.99671}
