@@ -1,9 +1,10 @@
 """A row of RL²'s table of bandits, 100 pulls: trained from scratch on one thread, and recorded.
 
 The horizon grows in stages: over 100 pulls an untrained network learns next to nothing, over 10 it
-soon finds out that arms should be tried and good ones kept. The record, `rl2_bandits_ARMS.json`
-beside this file, holds arguments, seconds, versions, the course of training and the mean return on
-fresh tasks, in rewards as drawn and with the luck of the tasks taken out.
+soon finds out that arms should be tried and good ones kept. With `--equivariant` the network treats
+all arms alike, and needs no stages. The record, `rl2_bandits_ARMS.json` beside this file, holds
+arguments, seconds, versions, the course of training and the mean return on fresh tasks, in rewards
+as drawn and with the luck of the tasks taken out.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from rl2_stages import train_in_stages, write_record
 from metarl_lite.algorithms.rl2 import RL2Config, make_net
 from metarl_lite.envs.bandits import BernoulliBandits, sample_tasks
 from metarl_lite.envs.family import TaskFamily
+from metarl_lite.nets import EquivariantActorCritic
 from metarl_lite.oracles.bandits import cumulative_regret
 from metarl_lite.trials import episode_returns, play
 
@@ -25,6 +27,7 @@ STAGES = (  # (pulls, settings)
     (100, RL2Config(iterations=200, lr=4e-3, final_lr=2e-3)),
     (100, RL2Config(iterations=400, lr=2e-3, final_lr=1e-4, gamma=0.97, num_tasks=512)),
 )
+EQUIVARIANT_STAGES = ((100, RL2Config(iterations=200, lr=1e-2, final_lr=3e-4, gamma=0.98)),)
 
 
 def family(num_arms: int, horizon: int) -> TaskFamily:
@@ -60,19 +63,24 @@ def main() -> None:
     """Train through the stages and write the record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--num-arms", type=int, default=5)
+    parser.add_argument("--equivariant", action="store_true")
     parser.add_argument("--seed", type=int, default=2026)
     arguments = parser.parse_args()
     num_arms, seed = arguments.num_arms, arguments.seed
     torch.set_num_threads(1)
-    untrained = make_net(BernoulliBandits(np.zeros((1, num_arms))), seed=seed)
+    if arguments.equivariant:
+        generator = torch.Generator().manual_seed(seed)
+        untrained = EquivariantActorCritic(num_arms, generator=generator)
+    else:
+        untrained = make_net(BernoulliBandits(np.zeros((1, num_arms))), seed=seed)
     stages = [
-        ({"horizon": horizon}, family(num_arms, horizon), config) for horizon, config in STAGES
+        ({"horizon": horizon}, family(num_arms, horizon), config)
+        for horizon, config in (EQUIVARIANT_STAGES if arguments.equivariant else STAGES)
     ]
     net, record = train_in_stages(untrained, stages, seed=seed)
     held_out = measure(net, num_arms, 100, num_trials=20_000, seed=seed + 1_000_000)
-    write_record(
-        f"rl2_bandits_{num_arms}", {"arguments": vars(arguments), "held_out": held_out} | record
-    )
+    name = f"rl2_bandits_{'equivariant_' if arguments.equivariant else ''}{num_arms}"
+    write_record(name, {"arguments": vars(arguments), "held_out": held_out} | record)
 
 
 if __name__ == "__main__":

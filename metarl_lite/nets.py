@@ -136,3 +136,58 @@ class RecurrentActorCritic(nn.Module):
     def heads(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (..., task, actions) and values (..., task) for states."""
         return self.policy(state), self.value(state).squeeze(-1)
+
+
+class EquivariantActorCritic(nn.Module):
+    """One small GRU per arm of a bandit, all with the same weights; made and used like the above.
+
+    Each is told whether its arm was pulled, and with what reward. An arm's logit comes from its own
+    state and the mean state of all, so renaming the arms renames the logits (Zaheer et al. 2017,
+    "Deep Sets"). The state is (..., task, arm * hidden).
+    """
+
+    def __init__(
+        self, num_arms: int, *, hidden_size: int = 24, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        check_count("num_arms", num_arms)
+        check_count("hidden_size", hidden_size)
+        self.num_arms, self.hidden_size = num_arms, hidden_size
+        self.gru = nn.GRU(3, hidden_size)
+        self.policy, self.value = (
+            nn.Sequential(nn.Linear(size, hidden_size), nn.Tanh(), nn.Linear(hidden_size, 1))
+            for size in (2 * hidden_size, hidden_size)
+        )
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.uniform_(-(hidden_size**-0.5), hidden_size**-0.5, generator=generator)
+
+    def initial_state(self, num_tasks: int) -> Tensor:
+        """Return zeros (task, arm * hidden)."""
+        check_count("num_tasks", num_tasks)
+        return self.gru.weight_hh_l0.new_zeros(num_tasks, self.num_arms * self.hidden_size)
+
+    def step(self, inputs: Tensor, state: Tensor) -> Tensor:
+        """Return the state (task, arm * hidden) after one more input (task, input)."""
+        arms = state.reshape(-1, self.hidden_size)
+        arms = torch.gru_cell(self._of_each_arm(inputs), arms, *self.gru.all_weights[0])
+        return arms.reshape(state.shape)
+
+    def states(self, inputs: Tensor) -> Tensor:
+        """Return the states (time, task, arm * hidden) along inputs (time, task, input)."""
+        arms = self.gru(self._of_each_arm(inputs))[0]
+        return arms.reshape(*inputs.shape[:2], -1)
+
+    def heads(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (..., task, arms) and values (..., task) for states."""
+        arms = state.unflatten(-1, (self.num_arms, self.hidden_size))
+        mean = arms.mean(dim=-2, keepdim=True)
+        logits = self.policy(torch.cat([arms, mean.expand_as(arms)], dim=-1)).squeeze(-1)
+        return logits, self.value(mean).flatten(-2).squeeze(-1)
+
+    def _of_each_arm(self, inputs: Tensor) -> Tensor:
+        """Return (..., task * arm, 3) of inputs that end with arm one-hot, reward, beginning."""
+        pulled, reward, begins = inputs[..., -self.num_arms - 2 :].split([self.num_arms, 1, 1], -1)
+        pulled = pulled * (1 - begins)  # nothing was pulled before a trial
+        told = torch.stack([pulled, pulled * (2 * reward - 1), begins.expand_as(pulled)], dim=-1)
+        return told.flatten(-3, -2)

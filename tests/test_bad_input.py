@@ -260,6 +260,7 @@ CALLS = {
     search.search_returns: {"walk": np.zeros((4, 2)), "size": 3, "horizon": 2, "num_episodes": 2},
     search.bayes_optimal_walk: {"size": 3, "horizon": 2, "num_episodes": 1},
     nets.RecurrentActorCritic: {"input_size": 3, "num_actions": 2, "hidden_size": 4},
+    nets.EquivariantActorCritic: {"num_arms": 2, "hidden_size": 4},
     trials.input_size: {"env": GRID},
     trials.num_actions: {"env": GRID},
     trials.play: {"net": GRID_NET, "env": GRID, "num_episodes": 1, "generator": torch.Generator()},
@@ -499,6 +500,7 @@ BAD = {
         "horizon": COUNTS,
         "num_episodes": COUNTS,
     },
+    nets.EquivariantActorCritic: {"num_arms": COUNTS, "hidden_size": COUNTS},
     nets.RecurrentActorCritic: {
         "input_size": COUNTS,
         "num_actions": COUNTS,

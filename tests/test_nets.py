@@ -2,7 +2,14 @@ import pytest
 import torch
 from torch import nn
 
-from metarl_lite.nets import StackedLinear, entropy, log_prob, sample_categorical, stacked_mlp
+from metarl_lite.nets import (
+    EquivariantActorCritic,
+    StackedLinear,
+    entropy,
+    log_prob,
+    sample_categorical,
+    stacked_mlp,
+)
 
 SIZES = (3, 8, 5, 2)
 
@@ -115,3 +122,54 @@ def test_sampled_actions_come_as_often_as_the_softmax_says():
     assert ((shares - p).abs() < 4 * (p * (1 - p) / n).sqrt()).all()  # four standard errors
     again = sample_categorical(logits.expand(n, 2, 3), generator=generator())
     assert torch.equal(actions, again)
+
+
+def bandit_inputs(num_arms, *, time=4, tasks=3):
+    """Random inputs as `trials.encode` makes them for a bandit, the first of them a beginning."""
+    generator = torch.Generator().manual_seed(5)
+    arm = torch.randint(num_arms, (time, tasks), generator=generator)
+    reward = torch.randint(2, (time, tasks, 1), generator=generator).float()
+    begins = torch.zeros(time, tasks, 1)
+    begins[0] = 1
+    one_hot = nn.functional.one_hot(arm, num_arms).float()
+    return torch.cat([torch.ones(time, tasks, 1), one_hot, reward, begins], dim=-1)
+
+
+def test_renaming_the_arms_renames_the_logits_and_leaves_the_value():
+    net = EquivariantActorCritic(4, generator=torch.Generator().manual_seed(0))
+    inputs, renamed = bandit_inputs(4), torch.tensor([2, 0, 3, 1])
+    permuted = inputs.clone()
+    permuted[..., 1:5] = inputs[..., 1:5][..., renamed]
+    logits, value = net.heads(net.states(inputs))
+    logits_of_permuted, value_of_permuted = net.heads(net.states(permuted))
+    torch.testing.assert_close(logits_of_permuted, logits[..., renamed])
+    torch.testing.assert_close(value_of_permuted, value)
+    assert (logits.std(dim=-1)[1:] > 1e-4).all()  # arms with another past do differ
+
+
+def test_equivariant_states_are_the_steps_one_by_one():
+    net, inputs = EquivariantActorCritic(3), bandit_inputs(3)
+    states, state = net.states(inputs), net.initial_state(3)
+    for t in range(len(inputs)):
+        state = net.step(inputs[t], state)
+        torch.testing.assert_close(states[t], state)
+    logits, value = net.heads(states)
+    assert logits.shape == (4, 3, 3)
+    assert value.shape == (4, 3)
+
+
+def test_an_arm_s_state_depends_on_its_own_rewards_only():
+    net, inputs = EquivariantActorCritic(3), bandit_inputs(3)
+    other = inputs.clone()
+    pulled = inputs[2, 0, 1:4].argmax().item()
+    other[2, 0, -2] = 1 - inputs[2, 0, -2]
+    before, after = (net.states(x)[2, 0].unflatten(0, (3, -1)) for x in (inputs, other))
+    changed = (before != after).any(dim=-1)
+    assert changed.tolist() == [arm == pulled for arm in range(3)]
+
+
+def test_what_stands_at_a_beginning_as_arm_and_reward_is_not_looked_at():
+    net, inputs = EquivariantActorCritic(3), bandit_inputs(3)
+    other = inputs.clone()
+    other[0, :, 1:5] = 1 - inputs[0, :, 1:5]
+    torch.testing.assert_close(net.states(inputs), net.states(other))
