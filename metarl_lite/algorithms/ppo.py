@@ -26,7 +26,7 @@ from metarl_lite.rollout import Transitions, collect, flat_sizes
 class PPOConfig:
     """Defaults balance CartPole-v1 with 32 copies of the environment a seed."""
 
-    total_steps: int = 50_000  # environment steps of each seed
+    total_steps: int = 51_200  # environment steps of each seed
     num_steps: int = 32  # steps of every copy between two updates
     gamma: float = 0.98
     gae_lambda: float = 0.95
