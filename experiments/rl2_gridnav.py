@@ -1,8 +1,8 @@
 """RL² on GridNav, longer than the chapter can wait: trained on one thread, and recorded.
 
-5 x 5 cells, 21 goals, trials of 4 episodes of 15 steps (Zintgraf et al. 2020). The record is
-`rl2_gridnav.json` beside this file: arguments, seconds, versions, the course of training and the
-mean return of each episode over all 21 goals equally often.
+5 x 5 cells, 21 goals, trials of 4 episodes of 15 steps (Zintgraf et al. 2020). The record,
+`rl2_gridnav_SEED.json` beside this file, holds arguments, seconds, versions, the course of training
+and the mean return of each episode over all 21 goals equally often.
 """
 
 import argparse
@@ -17,12 +17,17 @@ from metarl_lite.oracles.gridnav import goal_cells
 from metarl_lite.trials import episode_returns, play
 
 EPISODES = 4
+# Much entropy at first: a search order that is given up too early is hard to change later.
 STAGES = (
     RL2Config(
-        iterations=300, num_episodes=EPISODES, num_minibatches=4, entropy_coef=0.02, final_lr=1e-3
-    ),
-    RL2Config(
-        iterations=300, num_episodes=EPISODES, num_tasks=512, gamma=0.97, lr=1e-3, final_lr=1e-5
+        iterations=300,
+        num_episodes=EPISODES,
+        num_minibatches=4,
+        gamma=0.97,
+        lr=1e-2,
+        final_lr=1e-4,
+        entropy_coef=0.06,
+        final_entropy_coef=0.0,
     ),
 )
 
@@ -44,14 +49,15 @@ def measure(net, *, trials_a_goal: int, seed: int) -> dict:
 def main() -> None:
     """Train through the stages and write the record."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, default=2026)
+    parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     untrained = make_net(FAMILY.make_env(np.array([[2, 2]])), seed=arguments.seed)
     stages = [({}, FAMILY, config) for config in STAGES]
     net, record = train_in_stages(untrained, stages, seed=arguments.seed)
     held_out = measure(net, trials_a_goal=1_000, seed=arguments.seed + 1_000_000)
-    write_record("rl2_gridnav", {"arguments": vars(arguments), "held_out": held_out} | record)
+    name = f"rl2_gridnav_{arguments.seed}"
+    write_record(name, {"arguments": vars(arguments), "held_out": held_out} | record)
 
 
 if __name__ == "__main__":
