@@ -210,3 +210,16 @@ def test_cartpole_is_learned_by_each_of_four_seeds():
         greedy_policy(last.policy), poles, num_episodes=25 * num_seeds, seed=1
     )
     assert returns.reshape(num_seeds, -1).mean(axis=1).min() > 150  # a beginner lasts 20 steps
+
+
+def test_each_seed_learns_from_its_own_copies_of_the_environment(monkeypatch):
+    segments, samples_of = [], ppo.samples_of
+
+    def watched(policy, critic, segment, config):
+        segments.append(segment)
+        return samples_of(policy, critic, segment, config)
+
+    monkeypatch.setattr(ppo, "samples_of", watched)
+    next(ppo.learn(poles(6), QUICK, seed=3, num_seeds=2, snapshot_every=8))
+    starts = torch.from_numpy(poles(6).reset(seed=3)[0])
+    assert torch.equal(segments[0].obs[:, 0], starts.reshape(2, 3, 4))  # (seed, env, feature)
