@@ -12,13 +12,13 @@ from collections.abc import Iterator
 
 import gymnasium as gym
 import torch
+from poles import make_poles
 from report import report
 from stable_baselines3 import DQN
 from stopwatch import Stopwatch, StopWhenSolved
 from tqdm import tqdm
 
 from metarl_lite.algorithms.dqn import DQNConfig, learn
-from metarl_lite.envs.cartpole import STANDARD, VectorCartPole
 from metarl_lite.rollout import greedy_policy
 
 EVALUATE_EVERY = 2_500
@@ -52,7 +52,7 @@ def our_seconds(seed: int) -> float:
 
 def snapshots(*, seed: int, num_seeds: int, config: DQNConfig) -> Iterator:
     """Return the training run of `num_seeds` seeds on standard cart-poles."""
-    env = VectorCartPole(STANDARD.repeat(ENVS_PER_SEED * num_seeds))
+    env = make_poles(ENVS_PER_SEED * num_seeds)
     return learn(env, config, seed=seed, num_seeds=num_seeds, snapshot_every=EVALUATE_EVERY)
 
 

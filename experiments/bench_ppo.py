@@ -9,6 +9,7 @@ import argparse
 import math
 
 import torch
+from poles import make_poles
 from report import report
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
@@ -16,7 +17,6 @@ from stopwatch import Stopwatch, StopWhenSolved
 from tqdm import tqdm
 
 from metarl_lite.algorithms.ppo import PPOConfig, learn
-from metarl_lite.envs.cartpole import STANDARD, VectorCartPole
 from metarl_lite.rollout import greedy_policy
 
 EVALUATE_EVERY, TOTAL_STEPS = 2_048, 100_000
@@ -36,7 +36,7 @@ ZOO = {
 
 def our_seconds(seed: int) -> float:
     """Return the training time until solved of our PPO, one seed."""
-    env = VectorCartPole(STANDARD.repeat(ENVS_PER_SEED))
+    env = make_poles(ENVS_PER_SEED)
     config = PPOConfig(total_steps=TOTAL_STEPS)
     stopwatch = Stopwatch()
     for snapshot in learn(env, config, seed=seed, snapshot_every=EVALUATE_EVERY):

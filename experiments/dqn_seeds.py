@@ -7,20 +7,14 @@ seeds of one program, and the script counts for how many of them each claim hold
 """
 
 import argparse
-import json
-import platform
 import time
-from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from poles import make_poles, mean_returns
+from report import write_record
 
 from metarl_lite.algorithms.dqn import DQNConfig, learn, train
-from metarl_lite.envs.cartpole import STANDARD, VectorCartPole
-from metarl_lite.evaluate import returns_of_policy
-from metarl_lite.rollout import greedy_policy
 
 NETWORKS_A_READER, ENVS_A_NETWORK = 4, 16
 VARIANTS = {
@@ -29,20 +23,6 @@ VARIANTS = {
     "without target network": {"target_every": 1},
     "without Double": {"double": False},
 }
-
-
-def make_poles(num_envs: int) -> VectorCartPole:
-    """Return standard cart-poles."""
-    return VectorCartPole(STANDARD.repeat(num_envs))
-
-
-def mean_returns(net: nn.Sequential, seed: int, *, num_episodes: int) -> np.ndarray:
-    """Return each network's mean return over `num_episodes` greedy episodes."""
-    networks = len(net[0].weight)
-    returns = returns_of_policy(
-        greedy_policy(net), make_poles, num_episodes=networks * num_episodes, seed=seed
-    )
-    return returns.reshape(networks, num_episodes).mean(axis=1)
 
 
 def main_run(num_readers: int, seed: int) -> dict:
@@ -101,10 +81,8 @@ def main() -> None:
         "ablations": ablations(arguments.num_readers, arguments.seed),
         "main_run": main_run(arguments.num_readers, arguments.seed),
         "seconds": round(time.perf_counter() - start),
-        "versions": {name: version(name) for name in ("gymnasium", "numpy", "torch")},
-        "python": platform.python_version(),
     }
-    Path(__file__).with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    write_record("dqn_seeds", record)
 
 
 if __name__ == "__main__":

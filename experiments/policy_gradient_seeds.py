@@ -7,19 +7,14 @@ program, and the record holds the mean of each reader's four networks, and every
 """
 
 import argparse
-import json
-import platform
 import time
-from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import torch
+from poles import make_poles, mean_returns
+from report import write_record
 
 from metarl_lite.algorithms.policy_gradient import PolicyGradientConfig, learn
-from metarl_lite.envs.cartpole import STANDARD, VectorCartPole
-from metarl_lite.evaluate import returns_of_policy
-from metarl_lite.rollout import greedy_policy
 
 NETWORKS_A_READER, ENVS_A_NETWORK, NUM_EPISODES = 4, 16, 100
 LEARNERS = {
@@ -31,24 +26,13 @@ LEARNERS = {
 }
 
 
-def make_poles(num_envs: int) -> VectorCartPole:
-    """Return standard cart-poles."""
-    return VectorCartPole(STANDARD.repeat(num_envs))
-
-
 def last_networks(config: PolicyGradientConfig, num_readers: int, seed: int) -> dict:
     """Return what the last networks score on fresh greedy episodes, and their mean steps."""
     networks = NETWORKS_A_READER * num_readers
     env = make_poles(ENVS_A_NETWORK * networks)
     every = config.num_updates
     (last,) = learn(env, config, seed=seed, num_seeds=networks, snapshot_every=every)
-    returns = returns_of_policy(
-        greedy_policy(last.policy),
-        make_poles,
-        num_episodes=networks * NUM_EPISODES,
-        seed=seed + 1,
-    ).reshape(networks, NUM_EPISODES)
-    by_network = returns.mean(axis=1)
+    by_network = mean_returns(last.policy, seed + 1, num_episodes=NUM_EPISODES)
     by_reader = by_network.reshape(num_readers, -1).mean(axis=1)
     return {
         "mean_steps": float(last.step.mean()),
@@ -69,9 +53,7 @@ def main() -> None:
         start = time.process_time()
         record[name] = last_networks(config, arguments.num_readers, arguments.seed)
         record[name]["cpu_seconds"] = round(time.process_time() - start)
-    record["versions"] = {name: version(name) for name in ("gymnasium", "numpy", "torch")}
-    record["python"] = platform.python_version()
-    Path(__file__).with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    write_record("policy_gradient_seeds", record)
 
 
 if __name__ == "__main__":

@@ -5,20 +5,14 @@ the chapter are. The record is `ppo_seeds.json` beside this file.
 """
 
 import argparse
-import json
-import platform
 import time
-from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from poles import make_poles, mean_returns
+from report import write_record
 
 from metarl_lite.algorithms.ppo import PPOConfig, learn
-from metarl_lite.envs.cartpole import STANDARD, VectorCartPole
-from metarl_lite.evaluate import returns_of_policy
-from metarl_lite.rollout import greedy_policy
 
 ENVS_A_SEED, EVALUATE_EVERY = 32, 5_120
 NO_CLIP = 1e6
@@ -33,20 +27,6 @@ VARIANTS = {
     "lambda = 0": {"gae_lambda": 0.0},
     "lambda = 1": {"gae_lambda": 1.0},
 }
-
-
-def make_poles(num_envs: int) -> VectorCartPole:
-    """Return standard cart-poles."""
-    return VectorCartPole(STANDARD.repeat(num_envs))
-
-
-def mean_returns(policy: nn.Sequential, seed: int, *, num_episodes: int) -> np.ndarray:
-    """Return each seed's mean return over `num_episodes` greedy episodes."""
-    num_seeds = len(policy[0].weight)
-    returns = returns_of_policy(
-        greedy_policy(policy), make_poles, num_episodes=num_seeds * num_episodes, seed=seed
-    )
-    return returns.reshape(num_seeds, num_episodes).mean(axis=1)
 
 
 def course(change: dict, *, num_seeds: int, seed: int, last_step: int) -> dict:
@@ -90,10 +70,8 @@ def main() -> None:
         "variants": variants,
         "seconds": round(time.perf_counter() - start),
         "cpu_seconds": round(time.process_time() - start_cpu),
-        "versions": {name: version(name) for name in ("gymnasium", "numpy", "torch")},
-        "python": platform.python_version(),
     }
-    Path(__file__).with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    write_record("ppo_seeds", record)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""How a benchmark tells its figures: one line each, and the same as JSON under `_build/bench/`."""
+"""How the scripts here tell their figures: benchmarks and recorded runs.
+
+A benchmark prints one line a figure and writes the same as JSON under `_build/bench/`; a recorded
+run writes one JSON file beside its script, which is committed.
+"""
 
 import json
 import math
@@ -7,8 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-
-PACKAGES = ("gymnasium", "numpy", "stable-baselines3", "torch")
 
 
 def report(benchmark: str, name: str, *, unit: str, target: str, **measured: list[float]) -> None:
@@ -30,12 +32,21 @@ def report(benchmark: str, name: str, *, unit: str, target: str, **measured: lis
         "target": target,
         "ratio_of_medians": ratio,
         "measured": {who: _finite_or_none(values) for who, values in measured.items()},
-        "versions": {package: version(package) for package in PACKAGES},
-        "python": platform.python_version(),
-    }
+    } | _versions("gymnasium", "numpy", "stable-baselines3", "torch")
     path = Path("_build/bench") / f"{benchmark}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n")
+
+
+def write_record(name: str, record: dict) -> None:
+    """Write `record`, with the versions it was made with, as `name`.json beside this file."""
+    path = Path(__file__).with_name(f"{name}.json")
+    path.write_text(json.dumps(record | _versions("gymnasium", "numpy", "torch"), indent=1) + "\n")
+
+
+def _versions(*packages: str) -> dict:
+    versions = {package: version(package) for package in packages}
+    return {"versions": versions, "python": platform.python_version()}
 
 
 def _finite_or_none(values: list[float]) -> list[float | None]:

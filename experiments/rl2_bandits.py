@@ -11,7 +11,8 @@ import argparse
 
 import numpy as np
 import torch
-from rl2_stages import train_in_stages, write_record
+from report import write_record
+from rl2_stages import train_in_stages
 
 from metarl_lite.algorithms.rl2 import RL2Config, make_net
 from metarl_lite.envs.bandits import BernoulliBandits, sample_tasks

@@ -1,12 +1,8 @@
 """Training in stages, each beginning with the last one's network, and what a record says of it."""
 
-import json
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
-from pathlib import Path
 
 from metarl_lite.algorithms.rl2 import RL2Config, train
 from metarl_lite.envs.family import TaskFamily
@@ -30,12 +26,4 @@ def train_in_stages(
         "seconds": round(time.perf_counter() - start),
         "cpu_seconds": round(time.process_time() - cpu),
         "stages": told,
-        "versions": {name: version(name) for name in ("gymnasium", "numpy", "torch")},
-        "python": platform.python_version(),
     }
-
-
-def write_record(name: str, record: dict) -> None:
-    """Write `record` as `name`.json beside this file."""
-    path = Path(__file__).with_name(f"{name}.json")
-    path.write_text(json.dumps(record, indent=1) + "\n")

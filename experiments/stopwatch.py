@@ -4,10 +4,10 @@ import time
 
 import numpy as np
 import torch
+from poles import make_poles
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
 
-from metarl_lite.envs.cartpole import STANDARD, VectorCartPole
 from metarl_lite.evaluate import Policy, returns_of_policy
 
 SOLVED, IN_A_ROW = 475.0, 3
@@ -25,7 +25,7 @@ class Stopwatch:
         self.seconds += time.perf_counter() - self._started
         returns = returns_of_policy(
             policy,
-            lambda n: VectorCartPole(STANDARD.repeat(n)),
+            make_poles,
             num_episodes=100,
             seed=1_000_000 + step,
         )

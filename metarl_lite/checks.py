@@ -30,6 +30,12 @@ def real_array(name: str, values: np.ndarray) -> np.ndarray:
     return array
 
 
+def check_range(name: str, limits: tuple[float, float]) -> None:
+    """Raise ValueError unless `limits` is (low, high) with low below high."""
+    if real_array(name, limits).shape != (2,) or not limits[0] < limits[1]:
+        raise ValueError(f"{name} must be (low, high) with low below high, got {limits}")
+
+
 def check_config(config: Any, **valid: Callable[[Any], bool]) -> None:
     """Raise ValueError naming the first field of a config dataclass that is out of its range.
 

@@ -198,7 +198,6 @@ CALLS = {
     sinusoid.Sinusoids: {"amplitude": [1.0], "phase": [0.0]},
     sinusoid.sample_tasks: {"rng": RNG, "num_tasks": 2},
     sinusoid.sample_points: {"rng": RNG, "tasks": SINE, "num_points": 3},
-    sinusoid.check_range: {"name": "limits", "limits": (0.0, 1.0)},
     sinusoids.joint_optimum: {"x": 0.0},
     maml.MAMLConfig: {},
     maml.adaptation_losses: LEARN_LINE | {"inner_lr": 0.1, "num_steps": 2},
@@ -416,7 +415,6 @@ BAD = {
     sinusoid.Sinusoids: {"amplitude": [[-1.0], [NAN], ["a"], 1.0], "phase": [[NAN], [0.0, 1.0]]},
     sinusoid.sample_tasks: {"num_tasks": COUNTS, "amplitude": NO_RANGE, "phase": NO_RANGE},
     sinusoid.sample_points: {"num_points": COUNTS},
-    sinusoid.check_range: {"limits": NO_RANGE},
     sinusoids.joint_optimum: {"x": [NAN, "a"], "amplitude": NO_RANGE, "phase": NO_RANGE},
     maml.MAMLConfig: {
         "inner_lr": [-0.1, NAN, INF, "a"],

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metarl_lite.checks import check_count, real_array
+from metarl_lite.checks import check_count, check_range, real_array
 
 X_RANGE = (-5.0, 5.0)
 
@@ -59,9 +59,3 @@ def sample_points(rng: np.random.Generator, tasks: Sinusoids, num_points: int) -
     check_count("num_points", num_points)
     x = rng.uniform(*X_RANGE, (len(tasks), num_points))
     return torch.from_numpy(np.stack([x, tasks(x)], axis=-1)).float()
-
-
-def check_range(name: str, limits: tuple[float, float]) -> None:
-    """Raise ValueError unless `limits` is (low, high) with low below high."""
-    if real_array(name, limits).shape != (2,) or not limits[0] < limits[1]:
-        raise ValueError(f"{name} must be (low, high) with low below high, got {limits}")

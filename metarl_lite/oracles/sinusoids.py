@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from metarl_lite.checks import real_array
-from metarl_lite.data.sinusoid import X_RANGE, check_range
+from metarl_lite.checks import check_range, real_array
+from metarl_lite.data.sinusoid import X_RANGE
 
 
 def joint_optimum(
