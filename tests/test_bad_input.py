@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from metarl_lite import evaluate, nets, returns, rollout, trials
-from metarl_lite.algorithms import dqn, maml, policy_gradient, ppo, q_learning, rl2
+from metarl_lite.algorithms import dqn, maml, policy_gradient, ppo, q_learning, reptile, rl2
 from metarl_lite.data import sinusoid
 from metarl_lite.envs import bandits, cartpole, gridnav, gridworld, mdp, single, tabular
 from metarl_lite.oracles import bandits as agents
@@ -28,10 +28,11 @@ MODULES = (
     *(policy_gradient, exact_gradient),
     *(mdp, tabular, gridworld, gridnav, single, cartpole, bandits),
     *(nets, returns, rollout, planning, q_learning, dqn, ppo, evaluate),
-    *(sinusoid, sinusoids, maml),
+    *(sinusoid, sinusoids, maml, reptile),
 )
 RESULTS = {
     *(maml.MAMLResult, maml.adapt, maml.meta_loss),  # run under vmap, with a MAMLConfig's numbers
+    reptile.ReptileResult,
     gridworld.GridWorld,  # made by gridworld()
     planning.Solution,
     q_learning.QLearningResult,
@@ -167,6 +168,8 @@ CALLS = {
     gittins.finite_horizon_gittins: {"horizon": 2, "num_prices": 8},
     nets.StackedLinear: {"num_copies": 2, "in_features": 3, "out_features": 1},
     nets.stacked_mlp: {"sizes": (3, 2), "num_copies": 2},
+    nets.mlp_params: {"sizes": (3, 2), "num_copies": 2, "std": 0.1},
+    nets.mlp: {"params": {"w": torch.ones(3, 2), "b": torch.ones(2)}, "x": torch.ones(4, 3)},
     nets.log_prob: {"logits": torch.zeros(4, 2), "action": torch.zeros(4, dtype=torch.int64)},
     returns.discounted_returns: SEGMENT,
     returns.n_step_returns: SEGMENT | {"num_steps": 2},
@@ -206,6 +209,20 @@ CALLS = {
         "params": {"w": torch.zeros(2, 1)},
         "sample_batch": lambda rng, num_tasks: torch.zeros(2, num_tasks, 4),
         "config": maml.MAMLConfig(iterations=1),
+        "seed": 0,
+    },
+    reptile.ReptileConfig: {},
+    reptile.adapt: {
+        "loss": LEARN_LINE["loss"],
+        "params": {"w": torch.zeros(1)},
+        "minibatches": torch.zeros(2, 4),
+        "config": reptile.ReptileConfig(inner_steps=2),
+    },
+    reptile.train: {
+        "loss": LEARN_LINE["loss"],
+        "params": {"w": torch.zeros(2, 1)},
+        "sample_batch": lambda rng, num_tasks: torch.zeros(num_tasks, 5, 4),
+        "config": reptile.ReptileConfig(iterations=1),
         "seed": 0,
     },
     q_learning.QLearningConfig: {"num_steps": 10},
@@ -389,6 +406,7 @@ BAD = {
     gittins.finite_horizon_gittins: {"horizon": COUNTS, "num_prices": [*COUNTS, 1]},
     nets.StackedLinear: {"num_copies": COUNTS, "in_features": COUNTS, "out_features": COUNTS},
     nets.stacked_mlp: {"sizes": [(3,), (3, 0), (1.5, 2), "ab", 3, None], "num_copies": COUNTS},
+    nets.mlp_params: {"sizes": [(3,), "ab"], "num_copies": COUNTS, "std": [0.0, -1.0, NAN, INF]},
     nets.log_prob: {"action": [torch.zeros(3, dtype=torch.int64), torch.zeros(4, 1).long()]},
     returns.discounted_returns: BAD_SEGMENT,
     returns.n_step_returns: BAD_SEGMENT | {"num_steps": COUNTS},
@@ -426,6 +444,17 @@ BAD = {
     },
     maml.adaptation_losses: {"num_steps": [-1, 1.5, NAN, True, "3", None]},
     maml.train: {"params": [{"w": torch.zeros(())}, {"w": torch.zeros(2), "b": torch.zeros(3)}]},
+    reptile.ReptileConfig: {
+        "inner_lr": NOT_NEGATIVE,
+        "inner_steps": COUNTS,
+        "inner_optimizer": ["rmsprop", "SGD", None],
+        "outer_lr": POSITIVE,
+        "final_outer_lr": NOT_NEGATIVE,
+        "tasks_per_batch": COUNTS,
+        "iterations": COUNTS,
+    },
+    reptile.adapt: {"minibatches": [torch.zeros(3, 4), torch.zeros(1, 4)]},
+    reptile.train: {"params": [{"w": torch.zeros(())}, {"w": torch.zeros(2), "b": torch.zeros(3)}]},
     q_learning.QLearningConfig: {
         "num_steps": [0, -1, NAN],
         "gamma": [-0.1, 1.1, NAN],
