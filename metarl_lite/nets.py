@@ -4,7 +4,7 @@ A copy is one seed (or one task): its weights are one slice of a stacked tensor,
 train in one program. Copies never mix, forward or backward.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -60,6 +60,45 @@ def stacked_mlp(
         layers.append(StackedLinear(num_copies, in_features, out_features, generator=generator))
         layers.append(nn.ReLU())
     return nn.Sequential(*layers[:-1])
+
+
+def mlp_params(
+    sizes: Sequence[int],
+    *,
+    num_copies: int,
+    std: float | None = None,
+    generator: torch.Generator | None = None,
+) -> dict[str, Tensor]:
+    """Return the parameters of `num_copies` networks for `mlp`: name -> (copies, ...).
+
+    They start as those of `stacked_mlp`, or, where `std` is given, with biases 0 and weights from a
+    normal distribution cut off at two standard deviations (as in Finn et al. 2017's code).
+    """
+    net = stacked_mlp(sizes, num_copies=num_copies, generator=generator)
+    params = {name: p.detach() for name, p in net.named_parameters()}
+    if std is not None:
+        if not 0 < std < float("inf"):
+            raise ValueError(f"std must be a positive number, got {std}")
+        for name, p in params.items():
+            if name.endswith("bias"):
+                p.zero_()
+            else:
+                nn.init.trunc_normal_(p, std=std, a=-2 * std, b=2 * std, generator=generator)
+    return params
+
+
+def mlp(
+    params: dict[str, Tensor], x: Tensor, *, activation: Callable[[Tensor], Tensor] = torch.relu
+) -> Tensor:
+    """Return (points, out) of one network at `x` (points, in): a function of its parameters.
+
+    `params` is one copy of what `mlp_params` returns: weight and bias of each layer in turn.
+    """
+    layers = list(params.values())
+    *hidden, last = zip(layers[::2], layers[1::2], strict=True)
+    for weight, bias in hidden:
+        x = activation(x @ weight + bias)
+    return x @ last[0] + last[1]
 
 
 def sample_categorical(logits: Tensor, *, generator: torch.Generator | None = None) -> Tensor:

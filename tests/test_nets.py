@@ -7,6 +7,8 @@ from metarl_lite.nets import (
     StackedLinear,
     entropy,
     log_prob,
+    mlp,
+    mlp_params,
     sample_categorical,
     stacked_mlp,
 )
@@ -173,3 +175,26 @@ def test_what_stands_at_a_beginning_as_arm_and_reward_is_not_looked_at():
     other = inputs.clone()
     other[0, :, 1:5] = 1 - inputs[0, :, 1:5]
     torch.testing.assert_close(net.states(inputs), net.states(other))
+
+
+def test_a_function_of_parameters_is_the_stacked_network_copy_by_copy():
+    params = mlp_params(SIZES, num_copies=3, generator=generator())
+    stacked = stacked_mlp(SIZES, num_copies=3, generator=generator())
+    x = torch.randn(3, 6, 3, generator=generator(1))
+    torch.testing.assert_close(torch.func.vmap(mlp)(params, x), stacked(x))
+    assert not any(p.requires_grad for p in params.values())
+
+
+def test_the_activation_stands_between_layers_and_not_after_the_last():
+    params = {"w": torch.tensor([[2.0]]), "b": torch.tensor([[0.0]])}
+    params |= {"v": torch.tensor([[3.0]]), "c": torch.tensor([[-9.0]])}
+    assert mlp(params, torch.tensor([[1.0], [-1.0]])).tolist() == [[-3.0], [-9.0]]
+    assert mlp(params, torch.tensor([[1.0]]), activation=torch.square).tolist() == [[3.0]]
+
+
+def test_small_weights_are_cut_off_at_two_standard_deviations_and_biases_zero():
+    params = mlp_params((1, 400, 400, 1), num_copies=1, std=0.01, generator=generator())
+    weight = params["2.weight"]
+    assert 0.0195 < weight.abs().max() <= 0.02
+    assert weight.std().item() == pytest.approx(0.00880, rel=0.02)  # that of the cut normal
+    assert not any(params[name].any() for name in params if name.endswith("bias"))
