@@ -133,7 +133,8 @@ class RecurrentActorCritic(nn.Module):
     """A GRU whose state gives a policy and a value, as in RL² (Duan et al. 2016, section 2.2).
 
     Inputs are (task, input) for one step and (time, task, input) for a sequence, states (..., task,
-    hidden). There is one copy of the weights; the tasks are its batch, and never mix.
+    hidden). An embedding of ReLUs comes before the GRU: "this arm was pulled *and* it paid" is no
+    sum of the inputs. There is one copy of the weights; the tasks are its batch, and never mix.
     """
 
     def __init__(
@@ -148,7 +149,8 @@ class RecurrentActorCritic(nn.Module):
         check_count("input_size", input_size)
         check_count("num_actions", num_actions)
         check_count("hidden_size", hidden_size)
-        self.gru = nn.GRU(input_size, hidden_size)
+        self.embedding = nn.Linear(input_size, hidden_size)
+        self.gru = nn.GRU(hidden_size, hidden_size)
         self.policy = nn.Linear(hidden_size, num_actions)
         self.value = nn.Linear(hidden_size, 1)
         with torch.no_grad():
@@ -163,18 +165,22 @@ class RecurrentActorCritic(nn.Module):
 
     def step(self, inputs: Tensor, state: Tensor) -> Tensor:
         """Return the state (task, hidden) after one more input (task, input)."""
-        return torch.gru_cell(inputs, state, *self.gru.all_weights[0])
+        return torch.gru_cell(self._embedded(inputs), state, *self.gru.all_weights[0])
 
     def states(self, inputs: Tensor) -> Tensor:
         """Return the states (time, task, hidden) along inputs (time, task, input) of whole trials.
 
         The same as `step` from the initial state on, in one call that gradients pass through.
         """
-        return self.gru(inputs)[0]
+        return self.gru(self._embedded(inputs))[0]
 
     def heads(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (..., task, actions) and values (..., task) for states."""
         return self.policy(state), self.value(state).squeeze(-1)
+
+    def _embedded(self, inputs: Tensor) -> Tensor:
+        """Return the features (..., task, hidden) of inputs (..., task, input)."""
+        return self.embedding(inputs).relu()
 
 
 class EquivariantActorCritic(nn.Module):

@@ -4,6 +4,7 @@ from torch import nn
 
 from metarl_lite.nets import (
     EquivariantActorCritic,
+    RecurrentActorCritic,
     StackedLinear,
     entropy,
     log_prob,
@@ -124,6 +125,18 @@ def test_sampled_actions_come_as_often_as_the_softmax_says():
     assert ((shares - p).abs() < 4 * (p * (1 - p) / n).sqrt()).all()  # four standard errors
     again = sample_categorical(logits.expand(n, 2, 3), generator=generator())
     assert torch.equal(actions, again)
+
+
+def test_a_recurrent_step_is_torchs_gru_cell_on_rectified_features():
+    net = RecurrentActorCritic(3, 2, hidden_size=4, generator=generator())
+    cell = nn.GRUCell(4, 4)
+    cell.load_state_dict({n.removesuffix("_l0"): p for n, p in net.gru.state_dict().items()})
+    inputs, state = torch.randn(5, 3, generator=generator(1)), net.initial_state(5) + 0.5
+    features = (inputs @ net.embedding.weight.T + net.embedding.bias).clamp(min=0)
+    torch.testing.assert_close(net.step(inputs, state), cell(features, state))
+    sequence = net.states(torch.stack([inputs, inputs]))
+    torch.testing.assert_close(sequence[0], net.step(inputs, net.initial_state(5)))
+    torch.testing.assert_close(sequence[1], net.step(inputs, sequence[0]))
 
 
 def bandit_inputs(num_arms, *, time=4, tasks=3):
