@@ -1,6 +1,8 @@
 """What a chapter shows besides figures: highlighted source, in notebooks and plain text alike."""
 
 import inspect
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -36,6 +38,20 @@ FILM_STYLE = (
     " .metarl-film:has(.stop:checked) circle {animation-play-state: paused !important}"
     " @media (prefers-reduced-motion: reduce)"
     " {.metarl-film circle {animation-play-state: paused !important}}"
+)
+
+MAP_RULES = (  # a tree: the root in a box, branches on a line below it, entries side by side
+    "nav.metarl-map {line-height: 1.4; max-width: 44em}",
+    "nav.metarl-map :is(p, ul, li) {margin: 0; padding: 0; list-style: none}",
+    "nav.metarl-map > p, nav.metarl-map > ul > li {background: var(--page); color: var(--text);"
+    " border: 1px solid #8c959f; border-radius: .4em; padding: .6em .8em}",
+    "nav.metarl-map > p {font-weight: bold}",
+    "nav.metarl-map > ul {border-left: 2px solid #8c959f; margin-left: .8em}",
+    "nav.metarl-map > ul > li {margin: .8em 0 0 1.2em; position: relative}",
+    "nav.metarl-map > ul > li::before {content: ''; position: absolute; left: -1.3em; top: 1.3em;"
+    " width: 1.2em; border-top: 2px solid #8c959f}",
+    "nav.metarl-map ul ul {display: flex; flex-wrap: wrap; gap: .3em 1.6em; margin-top: .3em}",
+    "nav.metarl-map a:any-link {color: var(--number); text-decoration: underline}",
 )
 
 
@@ -121,20 +137,60 @@ def grid_film(paths: np.ndarray, goals: np.ndarray, *, size: int, steps_an_episo
     return Shown(words, html)
 
 
+def chapter_map(root: str, branches: Mapping[str, Mapping[str, str]]) -> Shown:
+    """Return a tree that links to chapters: a root, its branches, and entries on each of them.
+
+    `branches[branch][entry]` is the notebook that treats the entry, such as "07_maml.ipynb" beside
+    this one, which becomes a link; other words, such as "chapter 10", are shown as they are.
+    """
+    if not branches or not all(branches.values()):
+        raise ValueError(f"branches must hold entries, each with its chapter, got {branches!r}")
+    items, lines = [], [root]
+    for branch, entries in branches.items():
+        lines.append(f"  {branch}")
+        lines += [f"    {entry}: {where}" for entry, where in entries.items()]
+        shown = "".join(f"<li>{_entry(*pair)}</li>" for pair in entries.items())
+        items.append(f"<li><p>{escape(branch)}</p><ul>{shown}</ul></li>")
+    html = (
+        f'<nav class="metarl-map" aria-label="{escape(root)}"><style>{" ".join(_map_rules())}'
+        f"</style><p>{escape(root)}</p><ul>{''.join(items)}</ul></nav>"
+    )
+    return Shown("\n".join(lines), html)
+
+
+def _entry(name: str, where: str) -> str:
+    """Return one entry of a map: a link where `where` is a notebook."""
+    if not where.endswith(".ipynb"):
+        return f"{escape(name)} ({escape(where)})"
+    number = re.match(r"\d+", where)
+    chapter = f" (chapter {number[0]})" if number else ""
+    return f'<a href="{escape(where)}">{escape(name)}{chapter}</a>'
+
+
+def _map_rules() -> list[str]:
+    """Return the rules of a map's style, with the colours of code on light and dark pages."""
+    return [
+        f"nav.metarl-map {{{_variables(LIGHT)}}}",
+        f":is({', '.join(DARK_PAGES)}) nav.metarl-map {{{_variables(DARK)}}}",
+        *MAP_RULES,
+    ]
+
+
+def _variables(colours: tuple[str, ...]) -> str:
+    """Return the declarations that name a set of colours."""
+    return "; ".join(
+        f"--{name}: {colour}"
+        for name, colour in zip(("page", "text", *TOKENS), colours, strict=True)
+    )
+
+
 @cache
 def _style() -> str:
     """Return the style element that the code blocks carry with them, for pages that have none."""
-
-    def variables(colours: tuple[str, ...]) -> str:
-        return "; ".join(
-            f"--{name}: {colour}"
-            for name, colour in zip(("page", "text", *TOKENS), colours, strict=True)
-        )
-
     rules = [
-        f"pre.metarl-code {{{variables(LIGHT)}; background: var(--page); color: var(--text);"
+        f"pre.metarl-code {{{_variables(LIGHT)}; background: var(--page); color: var(--text);"
         " overflow-x: auto; padding: .8em; line-height: 1.4; border: 1px solid #8c959f}",
-        f":is({', '.join(DARK_PAGES)}) pre.metarl-code {{{variables(DARK)}}}",
+        f":is({', '.join(DARK_PAGES)}) pre.metarl-code {{{_variables(DARK)}}}",
         *(
             f"pre.metarl-code :is({selector}) {{color: var(--{name})}}"
             for name, selector in TOKENS.items()

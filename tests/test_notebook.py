@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from metarl_lite import notebook
-from metarl_lite.notebook import DARK, LIGHT, Shown, code_html, grid_film, show_source, source
+from metarl_lite.notebook import (
+    DARK,
+    LIGHT,
+    Shown,
+    chapter_map,
+    code_html,
+    grid_film,
+    show_source,
+    source,
+)
 
 
 def quoted(text="a < b & c"):
@@ -102,3 +111,26 @@ def test_a_film_has_a_frame_for_every_step_and_can_be_stopped():
 def test_paths_of_another_shape_are_refused(paths):
     with pytest.raises(ValueError, match="paths must be"):
         grid_film(paths, np.zeros((2, 2)), size=3, steps_an_episode=3)
+
+
+def test_a_map_links_to_notebooks_and_names_what_is_to_come():
+    tree = chapter_map("Where?", {"a < b": {"MAML": "07_maml.ipynb", "SNAIL": "chapter 12"}})
+    assert '<a href="07_maml.ipynb">MAML (chapter 07)</a>' in tree.html
+    assert "<li>SNAIL (chapter 12)</li>" in tree.html
+    assert "a &lt; b" in tree.html
+    assert 'aria-label="Where?"' in tree.html
+    assert "http" not in tree.html
+    assert str(tree) == "Where?\n  a < b\n    MAML: 07_maml.ipynb\n    SNAIL: chapter 12"
+
+
+def test_a_map_has_colours_for_light_and_for_dark_pages():
+    html = chapter_map("Where?", {"here": {"MAML": "07_maml.ipynb"}}).html
+    for colours in (LIGHT, DARK):
+        assert f"--page: {colours[0]}; --text: {colours[1]}" in html
+        assert contrast(colours[0], colours[5]) >= 4.5  # a link on its page
+
+
+@pytest.mark.parametrize("branches", [{}, {"here": {}}, {"here": {"MAML": "x"}, "there": {}}])
+def test_a_map_without_entries_is_refused(branches):
+    with pytest.raises(ValueError, match="branches"):
+        chapter_map("Where?", branches)

@@ -37,6 +37,7 @@ DISPLAYED = re.compile(
 REFERENCE = re.compile(
     r"\b[Ee]quations?\s+\(\d+\.\d+\w?\)(?:(?:,\s+and\s+|,\s+|\s+and\s+|\s+to\s+|–)\(\d+\.\d+\w?\))*"
 )
+TO_NOTEBOOK = re.compile(r'(?P<start> href="[\w/-]+)\.ipynb(?=["#])')
 LINK = re.compile(r"(?<!!)\[(?P<text>[^\]\[]+)\]\((?P<url>https?://[^)\s]+)\)")
 AUTHOR_YEAR = re.compile(r"^(?P<authors>\D+?),? (?P<year>\(?\d{4}\)?)(?P<rest>.*)$", re.DOTALL)
 
@@ -117,6 +118,13 @@ def name_callouts(app: Sphinx, doctree: nodes.document) -> None:
         strong = quote.next_node(nodes.strong)
         if strong is not None and strong.astext() in CALLOUTS:
             quote["classes"].append(CALLOUTS[strong.astext()])
+
+
+def link_pages(app: Sphinx, doctree: nodes.document) -> None:
+    """Lead links to notebooks in a cell's HTML, such as a map's, to the pages of the book."""
+    for node in doctree.findall(nodes.raw):
+        if node.get("format") == "html":
+            node.children = [nodes.Text(TO_NOTEBOOK.sub(r"\g<start>.html", node.astext()))]
 
 
 def read_manifest(env: BuildEnvironment) -> dict:
@@ -240,6 +248,7 @@ def setup(app: Sphinx) -> dict:
     app.connect("source-read", read_source)
     app.connect("doctree-read", keep_tags)
     app.connect("doctree-read", name_callouts)
+    app.connect("doctree-read", link_pages)
     app.connect("html-page-context", mend_reference_list)
     app.connect("build-finished", copy_mathjax)
     own_version = zlib.crc32(Path(__file__).read_bytes())  # a changed extension reads all again

@@ -1,7 +1,9 @@
 """What the book's Sphinx extension makes of a chapter's plain Markdown."""
 
 import pytest
-from metarl_book import upgrade_markdown
+from docutils import nodes
+from docutils.utils import new_document
+from metarl_book import link_pages, upgrade_markdown
 
 KEYS = {"https://doi.org/10.1038/nature14236": "mnih2015human"}
 URL = next(iter(KEYS))
@@ -34,3 +36,19 @@ def test_plain_markdown_is_upgraded(plain, upgraded):
 def test_two_equations_get_a_target_each():
     text = "$$ a \\tag{1.1} $$\n\nwords\n\n$$\nb\n$$\n\n$$ c \\tag{1.2} $$"
     assert upgrade_markdown(text, {}).count(")=") == 2
+
+
+@pytest.mark.parametrize(
+    ("link", "page"),
+    [
+        ('<a href="07_maml.ipynb">', '<a href="07_maml.html">'),
+        ('<a href="07_maml.ipynb#an-anchor">', '<a href="07_maml.html#an-anchor">'),
+        ('<a href="https://example.org/x.ipynb">', '<a href="https://example.org/x.ipynb">'),
+        ("<code>07_maml.ipynb</code>", "<code>07_maml.ipynb</code>"),
+    ],
+)
+def test_a_link_to_a_notebook_in_an_output_leads_to_its_page(link, page):
+    document = new_document("a chapter")
+    document += nodes.raw("", link, format="html")
+    link_pages(None, document)
+    assert document.astext() == page
