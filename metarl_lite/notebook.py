@@ -46,7 +46,7 @@ MAP_RULES = (  # a tree: the root in a box, branches on a line below it, entries
     "nav.metarl-map > p, nav.metarl-map > ul > li {background: var(--page); color: var(--text);"
     " border: 1px solid #8c959f; border-radius: .4em; padding: .6em .8em}",
     "nav.metarl-map > p {font-weight: bold}",
-    "nav.metarl-map > ul {border-left: 2px solid #8c959f; margin-left: .8em}",
+    "nav.metarl-map > ul {border-left: 2px solid #8c959f; display: flow-root; margin-left: .8em}",
     "nav.metarl-map > ul > li {margin: .8em 0 0 1.2em; position: relative}",
     "nav.metarl-map > ul > li::before {content: ''; position: absolute; left: -1.3em; top: 1.3em;"
     " width: 1.2em; border-top: 2px solid #8c959f}",

@@ -37,7 +37,7 @@ DISPLAYED = re.compile(
 REFERENCE = re.compile(
     r"\b[Ee]quations?\s+\(\d+\.\d+\w?\)(?:(?:,\s+and\s+|,\s+|\s+and\s+|\s+to\s+|–)\(\d+\.\d+\w?\))*"
 )
-TO_NOTEBOOK = re.compile(r'(?P<start> href="[\w/-]+)\.ipynb(?=["#])')
+TO_NOTEBOOK = re.compile(r'(?P<start> href="[\w/-]+)\.ipynb')
 LINK = re.compile(r"(?<!!)\[(?P<text>[^\]\[]+)\]\((?P<url>https?://[^)\s]+)\)")
 AUTHOR_YEAR = re.compile(r"^(?P<authors>\D+?),? (?P<year>\(?\d{4}\)?)(?P<rest>.*)$", re.DOTALL)
 
