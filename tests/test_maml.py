@@ -1,10 +1,22 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.func import functional_call, grad, stack_module_state
+from torch.func import functional_call, grad, jacrev, stack_module_state
 
-from metarl_lite.algorithms.maml import MAMLConfig, adapt, adaptation_losses, meta_loss, train
+from metarl_lite.algorithms.maml import (
+    MAMLConfig,
+    adapt,
+    adaptation_losses,
+    learn,
+    meta_loss,
+    mlp_losses,
+    top_curvature,
+    train,
+)
+from metarl_lite.nets import mlp, mlp_params
 
 
 def half_square(params, data):
@@ -136,6 +148,87 @@ def test_training_follows_adam_on_the_meta_loss_seed_by_seed():
         torch.testing.assert_close(ours, {name: p.detach() for name, p in leaves.items()})
 
 
+def test_the_top_curvature_is_the_hessian_s_largest_eigenvalue():
+    loss, params = small_net()
+    data = tasks()[0, 0]
+    names = list(params)
+
+    def flat_loss(theta):
+        parts = theta.split([params[name].numel() for name in names])
+        shaped = {n: x.view_as(params[n]) for n, x in zip(names, parts, strict=True)}
+        return loss(shaped, data)
+
+    matrix = jacrev(grad(flat_loss))(torch.cat([params[name].flatten() for name in names]))
+    values = torch.linalg.eigvalsh(matrix)
+    largest = values[values.abs().argmax()]
+    ours = top_curvature(loss, params, data, num_iterations=300)
+    torch.testing.assert_close(ours, largest, rtol=1e-6, atol=0)
+    assert top_curvature(half_square, {"theta": torch.tensor(3.0)}, torch.zeros(1)) == 1
+
+
+def squared_error(num_inputs, params, data):
+    return (mlp(params, data[:, :num_inputs]) - data[:, num_inputs:]).square().mean()
+
+
+@pytest.mark.parametrize("inner_steps", [0, 1])
+@pytest.mark.parametrize("first_order", [False, True])
+@pytest.mark.parametrize("sizes", [(1, 7, 6, 1), (3, 5, 2), (2, 1)])
+def test_one_step_without_weights_per_task_is_the_meta_loss_with_its_gradient(
+    sizes, first_order, inner_steps
+):
+    generator = torch.Generator().manual_seed(2)
+    params = mlp_params(sizes, num_copies=2, generator=generator)
+    params = {name: p.double().requires_grad_() for name, p in params.items()}
+    shape = (2, 4, 5, sizes[0] + sizes[-1])  # (seed, task, point, in + out)
+    support, query = torch.randn((2, *shape), generator=generator, dtype=torch.float64)
+    query = query[:, :, :3]
+    config = MAMLConfig(inner_lr=0.3, inner_steps=inner_steps, first_order=first_order)
+    ours = mlp_losses(params, support, query, config)
+    for seed in range(2):
+        copy = {name: p[seed] for name, p in params.items()}
+        loss = partial(squared_error, sizes[0])
+        expected = meta_loss(loss, copy, support[seed], query[seed], config)
+        torch.testing.assert_close(ours[seed], expected)
+        for x in zip(
+            torch.autograd.grad(ours[seed], list(params.values()), retain_graph=True),
+            torch.autograd.grad(expected, list(params.values())),
+            strict=True,
+        ):
+            torch.testing.assert_close(*x)
+
+
+def test_the_fast_form_refuses_more_than_one_inner_step():
+    with pytest.raises(ValueError, match="inner_steps"):
+        mlp_losses({}, torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 1, 2), MAMLConfig(inner_steps=2))
+
+
+def test_snapshots_are_copies_of_one_training_whose_rate_falls_to_its_share():
+    params = mlp_params((1, 3, 1), num_copies=2, generator=torch.Generator().manual_seed(0))
+
+    def batch(rng, num_tasks):
+        return tuple(torch.from_numpy(rng.normal(size=(2, num_tasks, 4, 2))).float())
+
+    config = MAMLConfig(iterations=5, final_share=0.2, outer_lr=0.1, tasks_per_batch=2)
+    loss = partial(squared_error, 1)
+    shots = list(learn(loss, params, batch, config, seed=3, snapshot_every=2))
+    fast = train(loss, params, batch, config, seed=3, seed_losses=mlp_losses)
+    assert [shot.losses.shape for shot in shots] == [(2, 2), (4, 2), (5, 2)]
+    np.testing.assert_allclose(shots[-1].losses, fast.losses, rtol=1e-4)
+    torch.testing.assert_close(shots[-1].params, fast.params)
+    np.testing.assert_array_equal(shots[0].losses, shots[-1].losses[:2])
+    leaves = [torch.nn.Parameter(p.clone()) for p in params.values()]
+    optimizer, rng = torch.optim.Adam(leaves), np.random.default_rng(3)
+    for i in range(5):
+        optimizer.param_groups[0]["lr"] = 0.1 * (1 - 0.8 * i / 5)
+        data = [x.unflatten(0, (2, 2)) for x in batch(rng, 4)]
+        optimizer.zero_grad()
+        mlp_losses(dict(zip(params, leaves, strict=True)), *data, config).sum().backward()
+        optimizer.step()
+    for mine, theirs in zip(fast.params.values(), leaves, strict=True):
+        torch.testing.assert_close(mine, theirs.detach(), rtol=1e-4, atol=1e-5)
+    assert (shots[0].params["0.weight"] != shots[1].params["0.weight"]).any()
+
+
 def test_training_tells_when_the_seed_axis_is_missing():
     loss, params = small_net()
     with pytest.raises(ValueError, match="leading seed axis"):
@@ -146,7 +239,7 @@ def test_training_tells_when_the_seed_axis_is_missing():
     ("field", "value"),
     [
         *(("inner_lr", -0.1), ("inner_steps", -1), ("outer_lr", 0.0), ("iterations", 0)),
-        *(("first_order", 1), ("inner_lr", np.nan), ("tasks_per_batch", 2.5)),
+        *(("first_order", 1), ("final_share", 1.1), ("tasks_per_batch", 2.5)),
     ],
 )
 def test_a_config_names_the_field_that_is_out_of_its_range(field, value):
