@@ -12,9 +12,18 @@ import numpy as np
 import pytest
 import torch
 
-from metarl_lite import evaluate, nets, returns, rollout, trials
-from metarl_lite.algorithms import dqn, maml, policy_gradient, ppo, q_learning, reptile, rl2
-from metarl_lite.data import sinusoid
+from metarl_lite import convnets, evaluate, nets, returns, rollout, trials
+from metarl_lite.algorithms import (
+    dqn,
+    few_shot,
+    maml,
+    policy_gradient,
+    ppo,
+    q_learning,
+    reptile,
+    rl2,
+)
+from metarl_lite.data import characters, glyphs, omniglot, sinusoid, xor
 from metarl_lite.envs import bandits, cartpole, gridnav, gridworld, mdp, single, tabular
 from metarl_lite.oracles import bandits as agents
 from metarl_lite.oracles import bayes_optimal, gittins, planning, sinusoids
@@ -28,7 +37,8 @@ MODULES = (
     *(policy_gradient, exact_gradient),
     *(mdp, tabular, gridworld, gridnav, single, cartpole, bandits),
     *(nets, returns, rollout, planning, q_learning, dqn, ppo, evaluate),
-    *(sinusoid, sinusoids, maml, reptile),
+    *(sinusoid, sinusoids, maml, reptile, xor),
+    *(characters, omniglot, glyphs, convnets, few_shot),
 )
 RESULTS = {
     *(maml.MAMLResult, maml.adapt, maml.meta_loss),  # run under vmap, with a MAMLConfig's numbers
@@ -132,6 +142,13 @@ CALLS = {
     gridworld.make_single: {"horizon": 5},
     gridnav.sample_goals: {"rng": RNG, "num_tasks": 2, "size": 5},
     gridnav.GridNav: {"goals": np.array([[2, 3]]), "size": 5, "horizon": 15},
+META_LEARN = {
+    "loss": LEARN_LINE["loss"],
+    "params": {"w": torch.zeros(2, 1)},
+    "sample_batch": lambda rng, num_tasks: torch.zeros(2, num_tasks, 4),
+    "config": maml.MAMLConfig(iterations=1),
+    "seed": 0,
+}
     gridnav.make_vector: {"num_envs": 2, "size": 5, "horizon": 15},
     gridnav.make_single: {"size": 5, "horizon": 15},
     single.SingleEnv: {"vector_env": gridnav.make_vector(1)},
@@ -203,13 +220,22 @@ CALLS = {
     sinusoid.sample_points: {"rng": RNG, "tasks": SINE, "num_points": 3},
     sinusoids.joint_optimum: {"x": 0.0},
     maml.MAMLConfig: {},
-    maml.adaptation_losses: LEARN_LINE | {"inner_lr": 0.1, "num_steps": 2},
-    maml.train: {
+    maml.top_curvature: {
         "loss": LEARN_LINE["loss"],
-        "params": {"w": torch.zeros(2, 1)},
-        "sample_batch": lambda rng, num_tasks: torch.zeros(2, num_tasks, 4),
-        "config": maml.MAMLConfig(iterations=1),
-        "seed": 0,
+        "params": {"w": torch.zeros(1)},
+        "data": torch.ones(4),
+        "num_iterations": 2,
+    },
+    xor.sample_tasks: {"rng": RNG, "num_tasks": 2, "functions": [1, 2]},
+    xor.sample_points: {"rng": RNG, "tables": [[0, 1, 1, 0]], "num_points": 3, "noise": 0.1},
+    maml.adaptation_losses: LEARN_LINE | {"inner_lr": 0.1, "num_steps": 2},
+    maml.train: META_LEARN,
+    maml.learn: META_LEARN | {"snapshot_every": 1},
+    maml.mlp_losses: {
+        "params": nets.mlp_params((1, 1), num_copies=2),
+        "support": torch.zeros(2, 3, 4, 2),
+        "query": torch.zeros(2, 3, 4, 2),
+        "config": maml.MAMLConfig(),
     },
     reptile.ReptileConfig: {},
     reptile.adapt: {
@@ -480,10 +506,19 @@ BAD = {
         "double": ["yes", 3, None],
         "loss": ["mae", None],
     },
+        "final_share": SHARES,
     dqn.learn: BAD_LEARN,
     dqn.train: BAD_LEARN | {"evaluate": [lambda net, step: np.zeros(3)]},
     ppo.PPOConfig: {
         "total_steps": COUNTS,
+    maml.top_curvature: {"num_iterations": COUNTS},
+    xor.sample_tasks: {"num_tasks": COUNTS, "functions": [[], [16], [-1], [0.5], 3]},
+    xor.sample_points: {
+        "tables": [[0, 1, 1, 0], [[0, 1]], [[0, 1, 2, 0]]],
+        "num_points": COUNTS,
+        "noise": NOT_NEGATIVE,
+    },
+    maml.learn: {"snapshot_every": COUNTS, "params": [{"w": torch.zeros(())}]},
         "num_steps": COUNTS,
         "gamma": SHARES,
         "gae_lambda": SHARES,
