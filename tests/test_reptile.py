@@ -144,7 +144,8 @@ def test_adapting_and_training_leave_their_arguments_alone_and_keep_no_graph():
     before = {name: p.detach().clone() for name, p in params.items()}
     batch, _ = draw_normal(2, 3, 2)
     config = ReptileConfig(inner_steps=2, tasks_per_batch=2, iterations=1)
-    result = train(loss, params, batch, config, seed=0)
+    scale = torch.ones((), requires_grad=True)  # a graph would begin here
+    result = train(lambda params, data: scale * loss(params, data), params, batch, config, seed=0)
     one = {name: p[0] for name, p in before.items()}
     adapt(loss, one, batch(np.random.default_rng(0), 1)[0], config)
     torch.testing.assert_close({n: p.detach() for n, p in params.items()}, before, rtol=0, atol=0)
