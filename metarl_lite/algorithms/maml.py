@@ -188,8 +188,8 @@ def learn(
     decay = torch.optim.lr_scheduler.LinearLR(
         optimizer, 1.0, config.final_share, total_iters=config.iterations
     )
-    rng, losses = np.random.default_rng(seed), []
-
+    rng = np.random.default_rng(seed)
+    losses = np.empty((config.iterations, num_seeds))  # a list of small tensors pins memory
     if seed_losses is None:
         seed_losses = vmap(partial(meta_loss, loss), in_dims=(0, 0, 0, None))
 
@@ -201,10 +201,10 @@ def learn(
         value.sum().backward()  # seeds share no parameter: their gradients stay apart
         optimizer.step()
         decay.step()
-        losses.append(value.detach())
+        losses[i - 1] = value.detach()
         if i % snapshot_every == 0 or i == config.iterations:
             copies = {name: p.detach().clone() for name, p in params.items()}
-            yield MAMLResult(copies, torch.stack(losses).numpy())
+            yield MAMLResult(copies, losses[:i].copy())
 
 
 def train(

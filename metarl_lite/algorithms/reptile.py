@@ -82,7 +82,8 @@ def train(
     """
     num_seeds = _num_seeds(params)
     params = {name: p.detach().clone() for name, p in params.items()}
-    rng, losses = np.random.default_rng(seed), []
+    rng = np.random.default_rng(seed)
+    losses = np.empty((config.iterations, num_seeds))  # a list of small tensors pins memory
 
     def of_one_task(params: Params, minibatches: Tensor) -> tuple[Params, Tensor]:
         return _adapt(loss, params, minibatches, config)
@@ -97,8 +98,8 @@ def train(
         for name, p in params.items():
             mean = adapted[name].unflatten(0, (num_seeds, -1)).mean(dim=1)
             params[name] = p + epsilon * (mean - p)
-        losses.append(last_losses.unflatten(0, (num_seeds, -1)).mean(dim=1))
-    return ReptileResult(params, torch.stack(losses).numpy())
+        losses[i] = last_losses.unflatten(0, (num_seeds, -1)).mean(dim=1)
+    return ReptileResult(params, losses)
 
 
 def _adapt(
