@@ -43,6 +43,14 @@ MODULES = (
 RESULTS = {
     *(maml.MAMLResult, maml.adapt, maml.meta_loss),  # run under vmap, with a MAMLConfig's numbers
     reptile.ReptileResult,
+    # Run under vmap or at every update, on what sample_episodes() drew:
+    *(characters.labels, characters.nearest, few_shot.embed),
+    *(convnets.conv_features, convnets.conv_logits, convnets.batch_norm),
+    *(few_shot.loss, few_shot.adapt_head, few_shot.accuracies),
+    # Of what stands on the disk or comes from the network; tested in test_omniglot:
+    *(omniglot.Unavailable, omniglot.is_available, omniglot.load, omniglot.load_runs),
+    omniglot.archive,
+    *(glyphs.is_available, glyphs.load_runs),  # take no argument
     gridworld.GridWorld,  # made by gridworld()
     planning.Solution,
     q_learning.QLearningResult,
@@ -99,6 +107,7 @@ SAYS = {  # what a message calls an argument that has another name there
 }
 CHAIN = mdp.MDP(np.array([[[0.5, 0.5]], [[0.0, 1.0]]]), np.array([[1.0], [0.0]]), 0.9)
 RNG = np.random.default_rng(0)
+LETTERS = characters.Characters(torch.zeros(3, 2, 28, 28), np.array(["A", "A", "B"]))
 COUNTED = {"pulls": np.array([[1, 0]]), "totals": np.array([[1.0, 0.0]]), "rng": RNG}
 COUNTS = [0, -1, 1.5, NAN, True, "3", None]
 COLUMN = torch.zeros(4, 2)
@@ -133,6 +142,13 @@ LEARN_LINE = {
     "support": torch.zeros(2, 4),
     "query": torch.zeros(2, 4),
 }
+META_LEARN = {
+    "loss": LEARN_LINE["loss"],
+    "params": {"w": torch.zeros(2, 1)},
+    "sample_batch": lambda rng, num_tasks: torch.zeros(2, num_tasks, 4),
+    "config": maml.MAMLConfig(iterations=1),
+    "seed": 0,
+}
 CALLS = {
     mdp.MDP: {"P": CHAIN.P, "R": CHAIN.R, "gamma": 0.9, "start": [1.0, 0.0]},
     mdp.sample_tasks: {"rng": RNG, "num_tasks": 2, "num_states": 3, "num_actions": 2, "gamma": 0.9},
@@ -142,13 +158,6 @@ CALLS = {
     gridworld.make_single: {"horizon": 5},
     gridnav.sample_goals: {"rng": RNG, "num_tasks": 2, "size": 5},
     gridnav.GridNav: {"goals": np.array([[2, 3]]), "size": 5, "horizon": 15},
-META_LEARN = {
-    "loss": LEARN_LINE["loss"],
-    "params": {"w": torch.zeros(2, 1)},
-    "sample_batch": lambda rng, num_tasks: torch.zeros(2, num_tasks, 4),
-    "config": maml.MAMLConfig(iterations=1),
-    "seed": 0,
-}
     gridnav.make_vector: {"num_envs": 2, "size": 5, "horizon": 15},
     gridnav.make_single: {"size": 5, "horizon": 15},
     single.SingleEnv: {"vector_env": gridnav.make_vector(1)},
@@ -217,6 +226,18 @@ META_LEARN = {
     planning.policy_iteration: {"mdp": CHAIN, "start_policy": [0, 0]},
     sinusoid.Sinusoids: {"amplitude": [1.0], "phase": [0.0]},
     sinusoid.sample_tasks: {"rng": RNG, "num_tasks": 2},
+    characters.Characters: {"images": LETTERS.images, "alphabets": LETTERS.alphabets},
+    characters.with_symmetries: {"characters": LETTERS, "mirrors": False},
+    characters.sample_episodes: {"rng": RNG, "characters": LETTERS, "num_tasks": 2}
+    | {"way": 2, "shots": 1, "queries": 1},
+    characters.jitter: {"rng": RNG, "images": LETTERS.images}
+    | {"turn": 0.1, "scale": 0.1, "shift": 1.0},
+    glyphs.load: {},
+    glyphs.draw_alphabet: {"rng": RNG, "num_characters": 2, "num_drawings": 2},
+    convnets.conv_params: {"way": 2, "filters": 2, "num_copies": 1},
+    few_shot.EmbeddingConfig: {},
+    few_shot.train_embedding: {"characters": LETTERS, "seed": 0}
+    | {"config": few_shot.EmbeddingConfig(filters=2, batch_size=2, iterations=1)},
     sinusoid.sample_points: {"rng": RNG, "tasks": SINE, "num_points": 3},
     sinusoids.joint_optimum: {"x": 0.0},
     maml.MAMLConfig: {},
@@ -458,16 +479,46 @@ BAD = {
     planning.policy_iteration: {"mdp": NO_MDPS, "start_policy": POLICIES},
     sinusoid.Sinusoids: {"amplitude": [[-1.0], [NAN], ["a"], 1.0], "phase": [[NAN], [0.0, 1.0]]},
     sinusoid.sample_tasks: {"num_tasks": COUNTS, "amplitude": NO_RANGE, "phase": NO_RANGE},
+    characters.Characters: {
+        "images": [torch.zeros(3, 2, 28), torch.zeros(3, 2, 28, 27)],
+        "alphabets": [np.array(["A"]), np.array([["A", "A", "B"]])],
+    },
+    characters.sample_episodes: {
+        "num_tasks": COUNTS,
+        "way": [*COUNTS, 4],
+        "shots": [*COUNTS, 2],
+        "queries": [*COUNTS, 2],
+    },
+    characters.jitter: {"turn": [-0.1, NAN, "a"], "scale": [-0.1, [0.1]], "shift": [-1.0, INF]},
+    glyphs.draw_alphabet: {"num_characters": COUNTS, "num_drawings": COUNTS},
+    convnets.conv_params: {"way": COUNTS, "filters": COUNTS, "num_copies": COUNTS},
+    few_shot.EmbeddingConfig: {
+        "filters": COUNTS,
+        "batch_size": COUNTS,
+        "lr": [0.0, -1.0, NAN, INF, "a"],
+        "sharpness": [-1.0, NAN, INF, "a"],
+        "iterations": COUNTS,
+    },
+    few_shot.train_embedding: {"seed": [-1, 1.5, NAN, "3"]},
     sinusoid.sample_points: {"num_points": COUNTS},
     sinusoids.joint_optimum: {"x": [NAN, "a"], "amplitude": NO_RANGE, "phase": NO_RANGE},
     maml.MAMLConfig: {
         "inner_lr": [-0.1, NAN, INF, "a"],
         "inner_steps": [-1, 1.5, NAN, True, "3", None],
         "outer_lr": [0.0, -1.0, NAN, INF, "a"],
+        "final_share": SHARES,
         "first_order": ["yes", 3, None],
         "tasks_per_batch": COUNTS,
         "iterations": COUNTS,
     },
+    maml.top_curvature: {"num_iterations": COUNTS},
+    xor.sample_tasks: {"num_tasks": COUNTS, "functions": [[], [16], [-1], [0.5], 3]},
+    xor.sample_points: {
+        "tables": [[0, 1, 1, 0], [[0, 1]], [[0, 1, 2, 0]]],
+        "num_points": COUNTS,
+        "noise": NOT_NEGATIVE,
+    },
+    maml.learn: {"snapshot_every": COUNTS, "params": [{"w": torch.zeros(())}]},
     maml.adaptation_losses: {"num_steps": [-1, 1.5, NAN, True, "3", None]},
     maml.train: {"params": [{"w": torch.zeros(())}, {"w": torch.zeros(2), "b": torch.zeros(3)}]},
     reptile.ReptileConfig: {
@@ -506,19 +557,10 @@ BAD = {
         "double": ["yes", 3, None],
         "loss": ["mae", None],
     },
-        "final_share": SHARES,
     dqn.learn: BAD_LEARN,
     dqn.train: BAD_LEARN | {"evaluate": [lambda net, step: np.zeros(3)]},
     ppo.PPOConfig: {
         "total_steps": COUNTS,
-    maml.top_curvature: {"num_iterations": COUNTS},
-    xor.sample_tasks: {"num_tasks": COUNTS, "functions": [[], [16], [-1], [0.5], 3]},
-    xor.sample_points: {
-        "tables": [[0, 1, 1, 0], [[0, 1]], [[0, 1, 2, 0]]],
-        "num_points": COUNTS,
-        "noise": NOT_NEGATIVE,
-    },
-    maml.learn: {"snapshot_every": COUNTS, "params": [{"w": torch.zeros(())}]},
         "num_steps": COUNTS,
         "gamma": SHARES,
         "gae_lambda": SHARES,

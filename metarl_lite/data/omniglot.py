@@ -6,17 +6,20 @@ whose SHA-256 is not the publisher's is refused.
 """
 
 import os
+import warnings
 import zipfile
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pooch
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
 from metarl_lite.data.characters import SIZE, Characters
+
+with warnings.catch_warnings(action="ignore"):  # it would like its progress bars in a notebook
+    import pooch
 
 NAME = "Omniglot"
 HELD_OUT = ("Sanskrit", "Tagalog")  # alphabets of the small sets that the book keeps for the test
