@@ -101,6 +101,17 @@ def mlp(
     return x @ last[0] + last[1]
 
 
+def num_copies(params: dict[str, Tensor]) -> int:
+    """Return the length of the leading axis that all `params` share: copies, such as seeds.
+
+    Raises ValueError where they share none.
+    """
+    sizes = {name: p.shape[0] if p.ndim else 0 for name, p in params.items()}
+    if len(set(sizes.values())) != 1 or 0 in sizes.values():
+        raise ValueError(f"all params need the same leading axis of copies, got sizes {sizes}")
+    return next(iter(sizes.values()))
+
+
 def sample_categorical(logits: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
     """Return actions (...) int64 drawn from the softmax of `logits` (..., actions).
 

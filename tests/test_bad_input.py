@@ -196,6 +196,7 @@ CALLS = {
     nets.stacked_mlp: {"sizes": (3, 2), "num_copies": 2},
     nets.mlp_params: {"sizes": (3, 2), "num_copies": 2, "std": 0.1},
     nets.mlp: {"params": {"w": torch.ones(3, 2), "b": torch.ones(2)}, "x": torch.ones(4, 3)},
+    nets.num_copies: {"params": {"w": torch.ones(3, 2), "b": torch.ones(3)}},
     nets.log_prob: {"logits": torch.zeros(4, 2), "action": torch.zeros(4, dtype=torch.int64)},
     returns.discounted_returns: SEGMENT,
     returns.n_step_returns: SEGMENT | {"num_steps": 2},
@@ -453,6 +454,9 @@ BAD = {
     gittins.finite_horizon_gittins: {"horizon": COUNTS, "num_prices": [*COUNTS, 1]},
     nets.StackedLinear: {"num_copies": COUNTS, "in_features": COUNTS, "out_features": COUNTS},
     nets.stacked_mlp: {"sizes": [(3,), (3, 0), (1.5, 2), "ab", 3, None], "num_copies": COUNTS},
+    nets.num_copies: {
+        "params": [{}, {"w": torch.tensor(1.0)}, {"w": torch.ones(2), "b": torch.ones(3)}]
+    },
     nets.mlp_params: {"sizes": [(3,), "ab"], "num_copies": COUNTS, "std": [0.0, -1.0, NAN, INF]},
     nets.log_prob: {"action": [torch.zeros(3, dtype=torch.int64), torch.zeros(4, 1).long()]},
     returns.discounted_returns: BAD_SEGMENT,

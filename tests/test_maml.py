@@ -231,7 +231,7 @@ def test_snapshots_are_copies_of_one_training_whose_rate_falls_to_its_share():
 
 def test_training_tells_when_the_seed_axis_is_missing():
     loss, params = small_net()
-    with pytest.raises(ValueError, match="leading seed axis"):
+    with pytest.raises(ValueError, match="leading axis of copies"):
         train(loss, params, lambda rng, n: (None, None), seed=0)
 
 

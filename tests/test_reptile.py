@@ -174,5 +174,5 @@ def test_minibatches_must_be_as_many_as_inner_steps():
 
 def test_training_tells_when_the_seed_axis_is_missing():
     _, loss = nets_with_loss(1)
-    with pytest.raises(ValueError, match="leading seed axis"):
+    with pytest.raises(ValueError, match="leading axis of copies"):
         train(loss, {"w": torch.zeros(())}, lambda rng, n: None, seed=0)

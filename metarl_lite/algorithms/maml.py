@@ -18,6 +18,7 @@ from torch.func import grad, vmap
 from tqdm import tqdm
 
 from metarl_lite.checks import check_config, check_count, is_not_negative, is_positive, is_share
+from metarl_lite.nets import num_copies
 
 Params = dict[str, Tensor]
 Loss = Callable[[Params, Tensor], Tensor]  # one task's data -> scalar
@@ -182,7 +183,7 @@ def learn(
     The arguments are those of `train`; each snapshot is a copy, with all losses so far.
     """
     check_count("snapshot_every", snapshot_every)
-    num_seeds = _num_seeds(params)
+    num_seeds = num_copies(params)
     params = {name: p.detach().clone().requires_grad_() for name, p in params.items()}
     optimizer = torch.optim.Adam(params.values(), lr=config.outer_lr, fused=True)
     decay = torch.optim.lr_scheduler.LinearLR(
@@ -226,10 +227,3 @@ def train(
     rest = {"seed": seed, "seed_losses": seed_losses, "progress": progress}
     *_, result = learn(loss, params, sample_batch, config, snapshot_every=config.iterations, **rest)
     return result
-
-
-def _num_seeds(params: Params) -> int:
-    sizes = {name: p.shape[0] if p.ndim else 0 for name, p in params.items()}
-    if len(set(sizes.values())) != 1 or 0 in sizes.values():
-        raise ValueError(f"all params need the same leading seed axis, got sizes {sizes}")
-    return next(iter(sizes.values()))

@@ -18,6 +18,7 @@ from torch.func import grad_and_value, vmap
 from tqdm import tqdm
 
 from metarl_lite.checks import check_config, is_not_negative, is_positive
+from metarl_lite.nets import num_copies
 
 Params = dict[str, Tensor]
 Loss = Callable[[Params, Tensor], Tensor]  # one minibatch of one task -> scalar
@@ -80,7 +81,7 @@ def train(
     `sample_batch(rng, num_tasks)` draws minibatches (task, inner step, ...). Every seed sees its
     own tasks.
     """
-    num_seeds = _num_seeds(params)
+    num_seeds = num_copies(params)
     params = {name: p.detach().clone() for name, p in params.items()}
     rng = np.random.default_rng(seed)
     losses = np.empty((config.iterations, num_seeds))  # a list of small tensors pins memory
@@ -119,10 +120,3 @@ def _adapt(
             grads = {n: g / ((squares[n] / unbiased).sqrt() + 1e-8) for n, g in grads.items()}
         params = {name: p - config.inner_lr * grads[name] for name, p in params.items()}
     return params, value
-
-
-def _num_seeds(params: Params) -> int:
-    sizes = {name: p.shape[0] if p.ndim else 0 for name, p in params.items()}
-    if len(set(sizes.values())) != 1 or 0 in sizes.values():
-        raise ValueError(f"all params need the same leading seed axis, got sizes {sizes}")
-    return next(iter(sizes.values()))
