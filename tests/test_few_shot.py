@@ -1,5 +1,7 @@
 """The convolutional network, its batch norm, and what is trained and measured on episodes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from torch.nn import functional
 from metarl_lite.algorithms import few_shot, maml
 from metarl_lite.algorithms.maml import MAMLConfig
 from metarl_lite.convnets import batch_norm, conv_features, conv_logits, conv_params
-from metarl_lite.data.characters import Characters, sample_episodes
+from metarl_lite.data.characters import Characters, jitter, nearest, sample_episodes
 
 
 def one_copy(way=3, filters=4, seed=0, dtype=torch.float32):
@@ -106,14 +108,34 @@ def test_adapting_the_head_is_maml_with_the_body_held_still():
         torch.testing.assert_close(adapted[name], p)
 
 
-def test_accuracies_count_right_answers_task_by_task():
-    params = one_copy()
-    query = some_images(2, 3, 4)
-    best = conv_logits(params, query[1]).argmax(dim=-1)  # (way, query)
-    expected = (best == torch.arange(3)[:, None]).float().mean().item()
-    found = few_shot.accuracies(lambda support: params, query, query)
-    assert found.shape == (2,)
-    assert found[1] == pytest.approx(expected)
+def test_the_gradient_through_adapting_the_head_is_of_second_order():
+    params = {n: p.double() for n, p in one_copy().items()}
+    support, query = some_images(3, 2).double(), some_images(3, 2, seed=2).double()
+
+    def after(params):
+        return few_shot.loss(
+            few_shot.adapt_head(params, support, inner_lr=0.5, inner_steps=2), query
+        )
+
+    found = grad(after)(params)["head.bias"]
+    nudge = 1e-6 * torch.eye(3, dtype=torch.float64)
+    bias = params["head.bias"]
+    numeric = [
+        (after(params | {"head.bias": bias + n}) - after(params | {"head.bias": bias - n})) / 2e-6
+        for n in nudge
+    ]
+    torch.testing.assert_close(found, torch.stack(numeric), rtol=1e-5, atol=1e-8)
+
+
+def test_accuracies_count_right_answers_task_by_task(monkeypatch):
+    def logits(params, images):  # the answer is written in the first pixel
+        return functional.one_hot(images[..., 0, 0].long(), 3).float()
+
+    monkeypatch.setattr(few_shot, "conv_logits", logits)
+    answers = torch.tensor([[[0, 0], [1, 0], [1, 0]], [[2, 2], [2, 2], [2, 2]]])
+    query = answers[..., None, None].expand(-1, -1, -1, 28, 28)
+    found = few_shot.accuracies(lambda support: {}, query, query)
+    np.testing.assert_allclose(found, [3 / 6, 2 / 6])
 
 
 def corners(num_drawings=6):
@@ -125,18 +147,23 @@ def corners(num_drawings=6):
     return Characters(images, np.array(["A"] * 8))
 
 
-def test_an_embedding_brings_drawings_of_a_character_together():
-    config = few_shot.EmbeddingConfig(filters=8, batch_size=32, iterations=30)
-    params = few_shot.train_embedding(corners(), config, seed=0)
-    again = few_shot.train_embedding(corners(), config, seed=0)
-    assert all(torch.equal(p, again[name]) for name, p in params.items())
-    support, query = sample_episodes(np.random.default_rng(0), corners(), 3, way=5, queries=2)
-    features = few_shot.embed(params, support, query)
-    assert [f.shape for f in features] == [(3, 5, 1, 32), (3, 5, 2, 32)]
-    cosine = torch.einsum("taqf,tbsf->tabqs", features[1], features[0])[..., 0]
-    same = cosine[:, range(5), range(5)]
-    assert same.mean() > cosine.mean() + 0.2
-    torch.testing.assert_close(features[0].norm(dim=-1), torch.ones(3, 5, 1))
+def test_an_embedding_learns_to_tell_jittered_drawings_apart():
+    config = few_shot.EmbeddingConfig(filters=8, batch_size=32, lr=1e-2, iterations=60)
+    trained = few_shot.train_embedding(corners(), config, seed=0)
+    episode = sample_episodes(np.random.default_rng(0), corners(), 20, way=5, queries=2)
+    rng = np.random.default_rng(1)
+    episode = [jitter(rng, images, scale=0.3, shift=3.0) for images in episode]
+
+    def accuracy(params):
+        support, query = few_shot.embed(params, *episode)
+        assert (support.shape, query.shape) == ((20, 5, 1, 32), (20, 5, 2, 32))
+        torch.testing.assert_close(support.norm(dim=-1), torch.ones(20, 5, 1))
+        return (nearest(support, query) == torch.arange(5)[:, None]).float().mean()
+
+    assert accuracy(trained) > accuracy(one_copy(way=1, filters=8)) + 0.1
+    again = few_shot.train_embedding(corners(), replace(config, iterations=1), seed=0)
+    once = few_shot.train_embedding(corners(), replace(config, iterations=1), seed=0)
+    assert all(torch.equal(p, again[name]) for name, p in once.items())
 
 
 def test_maml_learns_to_tell_blocks_apart():
