@@ -160,7 +160,7 @@ def test_an_embedding_learns_to_tell_jittered_drawings_apart():
         torch.testing.assert_close(support.norm(dim=-1), torch.ones(20, 5, 1))
         return (nearest(support, query) == torch.arange(5)[:, None]).float().mean()
 
-    assert accuracy(trained) > accuracy(one_copy(way=1, filters=8)) + 0.1
+    assert accuracy(trained) > 0.75  # 0.69 where the names are shuffled, 0.55 untrained
     again = few_shot.train_embedding(corners(), replace(config, iterations=1), seed=0)
     once = few_shot.train_embedding(corners(), replace(config, iterations=1), seed=0)
     assert all(torch.equal(p, again[name]) for name, p in once.items())
