@@ -95,8 +95,7 @@ q3 = Exercise(
     answer=multiplications,
     why="Every number of an output picture is a sum over 9 places and all input channels.",
     hints=(
-        "Only the places that a stride visits are computed: the output pictures have 14, 7, 4 and "
-        "2 pixels a side.",
+        "A stride of 2 leaves output pictures of 14, 7, 4 and 2 pixels a side.",
         "A layer costs pixels of its output x 9 x input channels x filters.",
         "The first layer has 1 input channel, the others have `filters`.",
     ),
@@ -214,8 +213,7 @@ q5 = Exercise(
     title="Break it: a query judged by its company",
     stub=...,
     answer=((0.0, 0.0), (9.0, 9.0)),
-    why="Batch norm asks whether 3 is much or little *here*; the ReLU behind it keeps the one and "
-    "deletes the other.",
+    why="Batch norm asks whether 3 is much *here*, and the ReLU deletes what is not.",
     hints=(
         "Batch norm subtracts the mean of all three numbers. When is 3 above it?",
         "Two small companions make 3 large, two large ones make it small.",
@@ -232,10 +230,10 @@ q5 = Exercise(
 )
 
 RIGHT_LINES = {
-    2: "The characters of an episode are drawn without replacement: its classes differ.",
+    3: "Any K drawings will do as support. The question is which are left for the query.",
     5: "Class after class, as the drawings lie: these labels are right.",
     6: "Adaptation sees the support, and nothing else: as it should.",
-    7: "The query is what the meta-loss is taken on; that is right.",
+    7: "All queries are answered together: transductive, as ours are, and not wrong by itself.",
 }
 
 q6 = Exercise(
@@ -247,7 +245,6 @@ q6 = Exercise(
     hints=(
         "The accuracy is too good. What could the network have seen before?",
         "Follow the 20 drawings of one character: which may become support, which query?",
-        "Two draws that do not know of each other may agree.",
     ),
     mutants=tuple(Mutant(line, diagnosis) for line, diagnosis in RIGHT_LINES.items()),
 )
