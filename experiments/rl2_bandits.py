@@ -21,12 +21,13 @@ from metarl_lite.nets import EquivariantActorCritic
 from metarl_lite.oracles.bandits import cumulative_regret
 from metarl_lite.trials import episode_returns, play
 
-STAGES = (  # (pulls, settings)
+STAGES = (  # (pulls, settings); the discount rises last: it is what makes late rewards count
     (10, RL2Config(iterations=60, lr=5e-3, final_lr=5e-3)),
     (25, RL2Config(iterations=60, lr=5e-3, final_lr=4e-3)),
     (50, RL2Config(iterations=60, lr=4e-3, final_lr=4e-3)),
     (100, RL2Config(iterations=200, lr=4e-3, final_lr=2e-3)),
     (100, RL2Config(iterations=400, lr=2e-3, final_lr=1e-4, gamma=0.97, num_tasks=512)),
+    (100, RL2Config(iterations=300, lr=2e-3, final_lr=1e-5, gamma=0.99, num_tasks=1024)),
 )
 EQUIVARIANT_STAGES = ((100, RL2Config(iterations=200, lr=1e-2, final_lr=3e-4, gamma=0.98)),)
 

@@ -18,16 +18,16 @@ from metarl_lite.oracles.gridnav import goal_cells
 from metarl_lite.trials import episode_returns, play
 
 EPISODES = 4
-# Much entropy at first: a search order that is given up too early is hard to change later.
+# Much entropy, and a slow end to it: a search order that is settled too early is hard to change.
 STAGES = (
     RL2Config(
-        iterations=300,
+        iterations=1_200,
         num_episodes=EPISODES,
         num_minibatches=4,
-        gamma=0.97,
-        lr=1e-2,
+        gamma=0.99,
+        lr=5e-3,
         final_lr=1e-4,
-        entropy_coef=0.06,
+        entropy_coef=0.15,
         final_entropy_coef=0.0,
     ),
 )
