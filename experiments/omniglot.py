@@ -38,7 +38,7 @@ FIVE = {"tasks_per_batch": 4, "iterations": 1_000} | SLOWER
 FIRST = {"first_order": True, "inner_lr": 0.1, "inner_steps": 3, "outer_lr": 2e-3}
 ROWS = {
     "maml-1": MAMLConfig(**(ONE | {"inner_lr": 0.4, "iterations": 3_000})),
-    "maml-5": MAMLConfig(**(FIVE | {"inner_lr": 0.1, "inner_steps": 2, "iterations": 2_500})),
+    "maml-5": MAMLConfig(**(FIVE | {"inner_lr": 0.1, "inner_steps": 2, "iterations": 1_500})),
     "fomaml-1": MAMLConfig(**(ONE | FIRST)),  # large steps of first order diverge
     "fomaml-5": MAMLConfig(**(FIVE | FIRST)),
     "anil-1": MAMLConfig(**ONE),
