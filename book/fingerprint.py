@@ -86,10 +86,18 @@ def _content(path: Path) -> str:
 
 
 def _named_files(tree: ast.Module, folder: Path) -> list[str]:
-    """Return name and content of each file that a string in the code names, as `open` would."""
+    """Return name and content of each file that a string in the code names, as `open` would.
+
+    A string that names a folder stands for the records in it, its JSON files.
+    """
     strings = (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant))
-    names = {s for s in strings if isinstance(s, str) and re.fullmatch(r"[\w./-]+\.\w+", s)}
-    return [f"{n}\n{_content(folder / n)}" for n in sorted(names) if (folder / n).is_file()]
+    names = {s for s in strings if isinstance(s, str) and re.fullmatch(r"[\w./-]+", s)}
+    paths = {path for name in names for path in (folder / name, *(folder / name).glob("*.json"))}
+    return [
+        f"{os.path.relpath(path, folder)}\n{_content(path)}"
+        for path in sorted(paths)
+        if path.is_file()
+    ]
 
 
 def _data_files() -> list[str]:

@@ -135,9 +135,13 @@ def test_the_fingerprint_follows_the_data_folder(book, monkeypatch):
     assert len(marks) == 3
 
 
-def test_the_fingerprint_follows_a_file_that_the_code_names(book):
-    (book / "recorded.json").write_text("[1]")
-    write_chapter(book, 'from tinylib import used\nopen("../recorded.json")')
+@pytest.mark.parametrize(
+    "code", ['open("../records/1.json")', 'folder = "../records"\nopen(folder + "/1.json")']
+)
+def test_the_fingerprint_follows_a_file_or_a_folder_of_records_that_the_code_names(book, code):
+    (book / "records").mkdir()
+    (book / "records/1.json").write_text("[1]")
+    write_chapter(book, f"from tinylib import used\n{code}")
     before = mark(book)
-    (book / "recorded.json").write_text("[2]")
+    (book / "records/1.json").write_text("[2]")
     assert mark(book) != before
