@@ -211,3 +211,5 @@ def test_small_weights_are_cut_off_at_two_standard_deviations_and_biases_zero():
     assert 0.0195 < weight.abs().max() <= 0.02
     assert weight.std().item() == pytest.approx(0.00880, rel=0.02)  # that of the cut normal
     assert not any(params[name].any() for name in params if name.endswith("bias"))
+    again = mlp_params((1, 400, 400, 1), num_copies=1, std=0.01, generator=generator())
+    assert (again["2.weight"] == weight).all()  # the generator decides, nothing else
