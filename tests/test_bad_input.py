@@ -24,7 +24,18 @@ from metarl_lite.algorithms import (
     rl2,
 )
 from metarl_lite.data import characters, glyphs, omniglot, sinusoid, xor
-from metarl_lite.envs import bandits, cartpole, gridnav, gridworld, mdp, single, tabular
+from metarl_lite.envs import (
+    bandits,
+    cartpole,
+    flappy,
+    flappy_game,
+    flappy_tasks,
+    gridnav,
+    gridworld,
+    mdp,
+    single,
+    tabular,
+)
 from metarl_lite.oracles import bandits as agents
 from metarl_lite.oracles import bayes_optimal, gittins, planning, sinusoids
 from metarl_lite.oracles import gridnav as search
@@ -36,6 +47,7 @@ MODULES = (
     *(trials, rl2),
     *(policy_gradient, exact_gradient),
     *(mdp, tabular, gridworld, gridnav, single, cartpole, bandits),
+    *(flappy_tasks, flappy, flappy_game),
     *(nets, returns, rollout, planning, q_learning, dqn, ppo, evaluate),
     *(sinusoid, sinusoids, maml, reptile, xor),
     *(characters, omniglot, glyphs, convnets, few_shot),
@@ -56,6 +68,8 @@ RESULTS = {
     q_learning.QLearningResult,
     dqn.Snapshot,
     dqn.DQNResult,
+    flappy.Scene,  # made by scene()
+    flappy_tasks.told,  # of FlappyTasks, which are checked
     agents.Played,  # made by play()
     agents.uniform,
     agents.thompson,  # agents read the counts that play() keeps
@@ -166,6 +180,12 @@ CALLS = {
     cartpole.VectorCartPole: {"tasks": cartpole.STANDARD, "horizon": 5},
     cartpole.make_vector: {"num_envs": 2, "spread": 1.5, "horizon": 5},
     cartpole.make_single: {"horizon": 5},
+    flappy_tasks.FlappyTasks: {"gravity": 0.4, "gap": [120.0, 130.0], "latency": [0, 3]},
+    flappy_tasks.sample_tasks: {"rng": RNG, "num_tasks": 2, "split": "shifted"},
+    flappy.VectorFlappyBird: {"tasks": flappy_tasks.STANDARD, "frame_skip": 1, "max_pipes": 5},
+    flappy_game.FlappyBird: {"vector_env": flappy.VectorFlappyBird(), "render_mode": "rgb_array"},
+    flappy_game.make_vector: {"num_envs": 2, "split": "training"},
+    flappy_game.make_single: {"render_mode": None},
     bandits.sample_tasks: {"rng": RNG, "num_tasks": 2, "num_arms": 3},
     bandits.sample_means: {"rng": RNG, "num_tasks": 2, "num_arms": 3},
     bandits.BernoulliBandits: {"probabilities": [[0.1, 1.0]], "horizon": 5},
@@ -416,6 +436,28 @@ BAD = {
     cartpole.VectorCartPole: {"tasks": [None, 3, [9.8]], "horizon": COUNTS},
     cartpole.make_vector: {"num_envs": COUNTS, "spread": [0.5], "horizon": COUNTS},
     cartpole.make_single: {"tasks": [None], "horizon": COUNTS},
+    flappy_tasks.FlappyTasks: {
+        "gravity": [-0.4, 0.0, NAN, INF, [[0.4]], [], "a", None],
+        "gap": [-10.0, [120.0, NAN], [120.0, 20.0]],
+        "flap": [0.0, [6.0, 6.0, 6.0]],
+        "speed": [0.0],
+        "spacing": [60.0],
+        "wind": [NAN, 9.0],
+        "latency": [-1, 31, 1.5],
+        "sensor": [200.0],
+    },
+    flappy_tasks.sample_tasks: {"num_tasks": COUNTS, "split": ["test", None, 3]},
+    flappy.VectorFlappyBird: {
+        "tasks": [None, 3, [0.4]],
+        "frame_skip": [*COUNTS, 11],
+        "max_pipes": COUNTS,
+    },
+    flappy_game.FlappyBird: {
+        "vector_env": [flappy.VectorFlappyBird(flappy_tasks.STANDARD.repeat(2)), 3, None],
+        "render_mode": ["ansi", 3],
+    },
+    flappy_game.make_vector: {"num_envs": COUNTS, "split": ["test"]},
+    flappy_game.make_single: {"tasks": [None], "render_mode": ["ansi"]},
     bandits.sample_tasks: {"num_tasks": COUNTS, "num_arms": COUNTS},
     bandits.sample_means: {"num_tasks": COUNTS, "num_arms": COUNTS},
     bandits.BernoulliBandits: {
@@ -694,6 +736,7 @@ ENVIRONMENTS = {
     "gridnav": lambda: gridnav.make_vector(2),
     "cartpole": lambda: cartpole.VectorCartPole(cartpole.STANDARD.repeat(2)),
     "bandits": lambda: bandits.make_vector(2),
+    "flappy": lambda: flappy_game.make_vector(2),
 }
 
 

@@ -9,12 +9,13 @@ from metarl_lite.envs.gridworld import gridworld
 from metarl_lite.envs.single import SingleEnv
 from metarl_lite.envs.tabular import TabularEnv
 
-NAMES = ("GridWorld", "GridNav", "CartPole", "BernoulliBandit", "GaussianBandit")
+NAMES = ("GridWorld", "GridNav", "CartPole", "BernoulliBandit", "GaussianBandit", "FlappyBird")
 IDS = [f"metarl_lite/{name}-v0" for name in NAMES]
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_gymnasiums_checker_passes_without_a_warning(env_id):
+def test_gymnasiums_checker_passes_without_a_warning(env_id, monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")  # it opens a window where there is one
     check_env(gym.make(env_id).unwrapped)
 
 

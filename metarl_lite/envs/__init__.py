@@ -12,6 +12,7 @@ for _name, _maker in (
     ("CartPole", "cartpole:make"),
     ("BernoulliBandit", "bandits:make"),
     ("GaussianBandit", "bandits:make_gaussian"),
+    ("FlappyBird", "flappy_game:make"),
 ):
     gym.register(
         id=f"metarl_lite/{_name}-v0",

@@ -17,12 +17,15 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.env_checker import check_env
 
 
-def test_its_checker_accepts_the_single_environment():
-    check_env(gym.make("metarl_lite/CartPole-v0").unwrapped)
+@pytest.mark.parametrize("name", ["CartPole", "FlappyBird"])
+def test_its_checker_accepts_the_single_environment(name, monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    check_env(gym.make(f"metarl_lite/{name}-v0").unwrapped)
 
 
-def test_its_dqn_trains_on_our_cartpole_unchanged():
-    env = gym.make("metarl_lite/CartPole-v0")
+@pytest.mark.parametrize("name", ["CartPole", "FlappyBird"])
+def test_its_dqn_trains_on_our_environment_unchanged(name):
+    env = gym.make(f"metarl_lite/{name}-v0")
     model = DQN("MlpPolicy", env, learning_starts=50, train_freq=10, seed=0, device="cpu")
     before = [p.detach().clone() for p in model.q_net.parameters()]
     model.learn(400)
