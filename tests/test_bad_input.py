@@ -69,7 +69,8 @@ RESULTS = {
     dqn.Snapshot,
     dqn.DQNResult,
     flappy.Scene,  # made by scene()
-    flappy_tasks.told,  # of FlappyTasks, which are checked
+    flappy_tasks.told,  # of FlappyTasks and names, which are checked
+    flappy_tasks.told_limits,  # what VectorFlappyBird asks first
     agents.Played,  # made by play()
     agents.uniform,
     agents.thompson,  # agents read the counts that play() keeps
@@ -450,6 +451,7 @@ BAD = {
     flappy.VectorFlappyBird: {
         "tasks": [None, 3, [0.4]],
         "frame_skip": [*COUNTS, 11],
+        "tell": [("gravity", "mass"), "gravity", (3,)],
         "max_pipes": COUNTS,
     },
     flappy_game.FlappyBird: {

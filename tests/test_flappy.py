@@ -21,16 +21,15 @@ from metarl_lite.envs.flappy import (
     sample_tasks,
     told,
 )
-from metarl_lite.envs.flappy_tasks import CELLS, SHIFTED, SPLITS, TRAINING, VALID
+from metarl_lite.envs.flappy_tasks import CELLS, PHYSICS, SHIFTED, SPLITS, TRAINING, VALID
 
-NAMES = [f.name for f in fields(FlappyTasks)]
 ANY_PHYSICS = st.builds(
     lambda rows: FlappyTasks(*np.array(rows).T),
     st.lists(
         st.tuples(
             *(
                 st.integers(*VALID[name]) if name == "latency" else st.floats(*VALID[name])
-                for name in NAMES
+                for name in PHYSICS
             )
         ),
         min_size=1,
@@ -43,7 +42,7 @@ class SlowBird:
     """The rules for one bird, frame by frame in plain Python: pipes in a list, commands too."""
 
     def __init__(self, task: FlappyTasks, frame_skip: int) -> None:
-        self.task = {name: float(getattr(task, name)[0]) for name in NAMES}
+        self.task = {name: float(getattr(task, name)[0]) for name in PHYSICS}
         self.frame_skip = frame_skip
         self.y, self.velocity, self.score, self.frame = START_Y, 0.0, 0, 0
         self.commands = []  # the frames in which a flap was commanded
@@ -284,23 +283,26 @@ def test_what_is_returned_is_a_copy():
 
 
 def test_physics_are_told_between_minus_one_and_one_over_the_training_range():
-    low, high = (FlappyTasks(*(TRAINING[name][i] for name in NAMES)) for i in (0, 1))
+    low, high = (FlappyTasks(*(TRAINING[name][i] for name in PHYSICS)) for i in (0, 1))
     np.testing.assert_allclose(told(low), [[-1] * 8])
     np.testing.assert_allclose(told(high), [[1] * 8])
-    env = VectorFlappyBird(low, tell_physics=True)
+    assert tuple(f.name for f in fields(FlappyTasks)) == PHYSICS
+    obs, _ = VectorFlappyBird(high, tell=("sensor", "gap")).reset(seed=0)
+    np.testing.assert_allclose(obs[:, 8:], [[1, 1]])
+    env = VectorFlappyBird(low, tell=PHYSICS)
     obs, _ = env.reset(seed=0)
     plain, _ = VectorFlappyBird(low).reset(seed=0)
     np.testing.assert_allclose(obs, np.concatenate([plain, told(low)], axis=1), atol=1e-6)
     for i in (0, 1):
-        extreme = FlappyTasks(*(VALID[name][i] for name in NAMES))
-        env = VectorFlappyBird(extreme, tell_physics=True)
+        extreme = FlappyTasks(*(VALID[name][i] for name in PHYSICS))
+        env = VectorFlappyBird(extreme, tell=PHYSICS)
         assert env.observation_space.contains(env.reset(seed=0)[0])
 
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_sampled_physics_fill_the_range_of_their_split_uniformly(split):
     tasks = sample_tasks(np.random.default_rng(0), 6_000, split=split)
-    for name in NAMES:
+    for name in PHYSICS:
         values = getattr(tasks, name)
         low, high = TRAINING[name]
         if split == "shifted" and name in SHIFTED:
@@ -321,7 +323,7 @@ def test_sampled_physics_fill_the_range_of_their_split_uniformly(split):
 def test_training_and_held_out_physics_share_their_range_and_no_cell():
     def cells(split):
         unit = (told(sample_tasks(np.random.default_rng(1), 3_000, split=split)) + 1) / 2
-        wind, sensor = (unit[:, NAMES.index(name)] for name in ("wind", "sensor"))
+        wind, sensor = (unit[:, PHYSICS.index(name)] for name in ("wind", "sensor"))
         return set(zip((wind * CELLS).astype(int), (sensor * CELLS).astype(int), strict=True))
 
     training, held_out = cells("training"), cells("held_out")

@@ -27,7 +27,13 @@ from gymnasium.vector.utils import batch_space
 
 from metarl_lite.checks import check_count
 from metarl_lite.envs.family import TaskFamily
-from metarl_lite.envs.flappy_tasks import STANDARD, TOLD_LIMITS, FlappyTasks, sample_tasks, told
+from metarl_lite.envs.flappy_tasks import (
+    STANDARD,
+    FlappyTasks,
+    sample_tasks,
+    told,
+    told_limits,
+)
 
 WIDTH, HEIGHT, GROUND = 288, 512, 432  # pixels; the ground begins at y = GROUND
 BIRD_X, RADIUS = 72, 11  # of the bird's middle; half of the square of it that must not touch
@@ -71,8 +77,8 @@ class VectorFlappyBird(gym.vector.VectorEnv):
 
     With `autoreset`, a finished bird restarts in the same step, and `infos["final_obs"]` (N, 8) is
     the observation that each step led to, before any restart; without, `reset` must follow the
-    first end. `infos["score"]` (N,) counts the pipes of the game that the step belongs to. With
-    `tell_physics`, an observation goes on with the eight numbers of `told`: (N, 16).
+    first end. `infos["score"]` (N,) counts the pipes of the game that the step belongs to. An
+    observation goes on with the physics that `tell` names, as numbers of `told`.
     """
 
     def __init__(
@@ -81,7 +87,7 @@ class VectorFlappyBird(gym.vector.VectorEnv):
         *,
         frame_skip: int = 3,
         max_pipes: int = 100,
-        tell_physics: bool = False,
+        tell: tuple[str, ...] = (),
         autoreset: bool = True,
     ) -> None:
         if not isinstance(tasks, FlappyTasks):
@@ -94,13 +100,12 @@ class VectorFlappyBird(gym.vector.VectorEnv):
         self.frame_skip, self.max_pipes, self.autoreset = int(frame_skip), int(max_pipes), autoreset
         mode = AutoresetMode.SAME_STEP if autoreset else AutoresetMode.DISABLED
         self.metadata = {"autoreset_mode": mode}
-        limits = np.concatenate([_LIMITS, TOLD_LIMITS] if tell_physics else [_LIMITS])
-        low, high = limits.astype(np.float32).T
+        low, high = np.concatenate([_LIMITS, told_limits(tell)]).astype(np.float32).T
         self.single_observation_space = gym.spaces.Box(low, high)
         self.single_action_space = gym.spaces.Discrete(2)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self._told = told(tasks).T if tell_physics else np.zeros((0, self.num_envs))
+        self._told = told(tasks, tell)
         # Prepared for the frames. Two rows: the bird's y, and the next pipe's middle ahead of it.
         self._room = np.stack([tasks.gap / 2 - RADIUS, np.full(self.num_envs, float(REACH))])
         self._lift, self._max_fall = tasks.wind - tasks.flap, tasks.wind + MAX_FALL
@@ -207,7 +212,7 @@ class VectorFlappyBird(gym.vector.VectorEnv):
         return self.np_random.uniform(MIDDLE - SWING, MIDDLE + SWING, size)
 
     def _observe(self) -> np.ndarray:
-        """Return fresh observations (N, 8 or 16)."""
+        """Return fresh observations, (N, 8) and what `tell` names."""
         tasks, (y, ahead) = self.tasks, self._at
         sensed, far_end = y - tasks.sensor, ahead + REACH
         rows = (
@@ -220,10 +225,10 @@ class VectorFlappyBird(gym.vector.VectorEnv):
             far_end + tasks.spacing,
             sensed - self._gaps[2],
         )
-        obs = np.empty((self.num_envs, len(rows) + len(self._told)), dtype=np.float32)
+        obs = np.empty((self.num_envs, len(rows) + self._told.shape[1]), dtype=np.float32)
         for i, (row, unit) in enumerate(zip(rows, _UNIT, strict=True)):
             np.divide(row, unit, out=obs[:, i], casting="same_kind")
-        obs[:, len(rows) :] = self._told.T
+        obs[:, len(rows) :] = self._told
         return obs
 
 

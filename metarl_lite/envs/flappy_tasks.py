@@ -39,6 +39,7 @@ SHIFTED = {  # (from, to) where it lies beyond TRAINING; wind and sensor on eith
     "latency": (13, 15),
     "sensor": (60.0, 75.0),
 }
+PHYSICS = tuple(TRAINING)  # the names, in the order of the fields
 SPLITS = ("training", "held_out", "shifted")
 CELLS = 4  # wind and sensor, each cut into as many parts; a quarter of the cells is held out
 
@@ -128,16 +129,20 @@ def _draw_cells(rng: np.random.Generator, num_tasks: int, *, held_out: bool) -> 
     return (cells + rng.random((2, num_tasks))) / CELLS
 
 
-def told(tasks: FlappyTasks) -> np.ndarray:
-    """Return the physics (N, 8) in the order of the fields, -1 to 1 over the training range."""
-    low, high = np.array([TRAINING[f.name] for f in fields(tasks)]).T
-    values = np.stack([getattr(tasks, f.name) for f in fields(tasks)], axis=-1)
+def told(tasks: FlappyTasks, names: tuple[str, ...] = PHYSICS) -> np.ndarray:
+    """Return the physics called `names`, (N, names), each -1 to 1 over the training range."""
+    values = [_scaled(name, getattr(tasks, name)) for name in names]
+    return np.stack(values, axis=-1) if values else np.zeros((len(tasks), 0))
+
+
+def told_limits(names: tuple[str, ...]) -> np.ndarray:
+    """Return (names, 2): between which the numbers of `told` lie, for any valid physics."""
+    unknown = [name for name in names if name not in PHYSICS]
+    if unknown:
+        raise ValueError(f"tell must name some of {', '.join(PHYSICS)}, not {unknown}")
+    return np.array([_scaled(name, np.array(VALID[name])) for name in names]).reshape(-1, 2)
+
+
+def _scaled(name: str, values: np.ndarray) -> np.ndarray:
+    low, high = TRAINING[name]
     return (2 * values - low - high) / (high - low)
-
-
-TOLD_LIMITS = np.array(
-    [
-        (2 * np.array(VALID[name]) - low - high) / (high - low)
-        for name, (low, high) in TRAINING.items()
-    ]
-)  # (8, 2): between which the numbers of `told` lie
