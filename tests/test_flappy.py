@@ -159,6 +159,15 @@ def test_a_bird_crashes_where_its_square_meets_the_pipe_and_not_before(side, ahe
     assert gone.tolist() == ([True, True, False, False] if ahead < 0 else [False] * 4)
 
 
+def test_a_pipe_left_behind_in_the_decision_that_crashed_does_not_count():
+    env = VectorFlappyBird(FlappyTasks(speed=4.0), frame_skip=2, autoreset=False)
+    env.reset(seed=0)
+    env._at[:, 0] = env._aim[0, 0] + 100, -REACH + 6  # beside the pipe, and behind it a frame later
+    _, reward, terminated, _, infos = env.step(np.array([0]))
+    assert env._at[1, 0] < -REACH
+    assert (reward, terminated, infos["score"]) == (-1, True, 0)
+
+
 @given(ANY_PHYSICS, st.integers(1, 6), st.integers(0, 2**32 - 1))
 @settings(max_examples=25)
 def test_many_birds_play_by_the_rules_told_frame_by_frame_for_one(tasks, frame_skip, seed):

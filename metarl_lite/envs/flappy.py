@@ -144,7 +144,6 @@ class VectorFlappyBird(gym.vector.VectorEnv):
         passed = self._pass_pipes()
         rewards = passed.astype(np.float64) - self._crashed
         terminations, truncations = self._crashed.copy(), self._score >= self.max_pipes
-        truncations &= ~terminations
         done, obs, infos = terminations | truncations, self._observe(), {}
         infos["score"] = self._score.copy()
         self._over = not self.autoreset and bool(done.any())

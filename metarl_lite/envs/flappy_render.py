@@ -39,11 +39,13 @@ def text(words: str, size: int, color: pictures.Color = (255, 255, 255)) -> pyga
     pygame.font.init()
     font = pygame.font.Font(None, size)
     edge, face = font.render(words, True, pictures.OUTLINE), font.render(words, True, color)
-    surface = pygame.Surface((face.get_width() + 4, face.get_height() + 5), pygame.SRCALPHA)
-    for x in (0, 2, 4):
-        for y in (0, 2, 5):
+    wide = 2 if size >= 36 else 1  # of the edge, pixels
+    width, height = face.get_size()
+    surface = pygame.Surface((width + 2 * wide, height + 2 * wide), pygame.SRCALPHA)
+    for x in range(0, 2 * wide + 1, wide):
+        for y in range(0, 2 * wide + 1, wide):
             surface.blit(edge, (x, y))
-    surface.blit(face, (2, 2))
+    surface.blit(face, (wide, wide))
     return surface
 
 
