@@ -226,9 +226,9 @@ def test_a_decision_of_three_frames_is_a_frame_with_the_action_and_two_without()
         fast._gaps, fast._aim = slow._gaps.copy(), slow._aim.copy()  # the same pipes
         action = skilful(slow)
         ends = [fast.step(a)[2] for a in (action, 0 * action, 0 * action)]
-        slow.step(action)
-        np.testing.assert_array_equal(slow._crashed[alive], np.any(ends, axis=0)[alive])
-        alive &= ~slow._crashed
+        crashed = slow.step(action)[2]
+        np.testing.assert_array_equal(crashed[alive], np.any(ends, axis=0)[alive])
+        alive &= ~crashed
         np.testing.assert_allclose(slow._at[:, alive], fast._at[:, alive])
     assert 5 < alive.sum() < 45
     assert slow._score[alive].min() > 1
@@ -245,6 +245,7 @@ def test_a_finished_bird_restarts_in_the_same_step_and_final_obs_keeps_the_succe
         np.testing.assert_array_equal(infos["final_obs"][~done], obs[~done])
         np.testing.assert_allclose(obs[done][:, :3], np.tile([0.5, 0, 1], (done.sum(), 1)))
         assert not (terminated & truncated).any()
+        assert not env.scene(2).crashed  # it shows the new game
         assert (infos["score"][truncated] == 2).all()
         seen["terminated"] += terminated.sum()
         seen["truncated"] += truncated.sum()

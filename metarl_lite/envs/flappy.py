@@ -206,6 +206,7 @@ class VectorFlappyBird(gym.vector.VectorEnv):
         self._gaps[:, index] = self._draw_gaps((4, len(index)))
         self._aim[0, index] = self._gaps[1, index]
         self._commands[index], self._since[index], self._score[index] = 0, MAX_SINCE, 0
+        self._crashed[index] = False
 
     def _draw_gaps(self, size: int | tuple[int, int]) -> np.ndarray:
         return self.np_random.uniform(MIDDLE - SWING, MIDDLE + SWING, size)
