@@ -16,7 +16,11 @@ from metarl_lite import convnets, evaluate, nets, returns, rollout, trials
 from metarl_lite.algorithms import (
     dqn,
     few_shot,
+    learned_optimizer,
     maml,
+    meta_dqn,
+    meta_training,
+    optimizers,
     policy_gradient,
     ppo,
     q_learning,
@@ -37,7 +41,7 @@ from metarl_lite.envs import (
     tabular,
 )
 from metarl_lite.oracles import bandits as agents
-from metarl_lite.oracles import bayes_optimal, gittins, planning, sinusoids
+from metarl_lite.oracles import bayes_optimal, gittins, planning, sinusoids, tabular_returns
 from metarl_lite.oracles import gridnav as search
 from metarl_lite.oracles import policy_gradient as exact_gradient
 
@@ -50,6 +54,7 @@ MODULES = (
     *(flappy_tasks, flappy, flappy_game),
     *(nets, returns, rollout, planning, q_learning, dqn, ppo, evaluate),
     *(sinusoid, sinusoids, maml, reptile, xor),
+    *(optimizers, learned_optimizer, meta_training, meta_dqn, tabular_returns),
     *(characters, omniglot, glyphs, convnets, few_shot),
 )
 RESULTS = {
@@ -101,6 +106,11 @@ RESULTS = {
     trials.episode_returns,
     trials.encode,  # at every step, on what the environment and play() hand it
     rl2.RL2Result,
+    *(optimizers.Problem, optimizers.Optimizer, learned_optimizer.Memory),
+    *(meta_training.MetaResult, tabular_returns.Yardstick),
+    # Run at every update, on what a Problem holds, an Experience drew or a MetaConfig has checked:
+    *(learned_optimizer.preprocess, meta_training.unroll, meta_dqn.q_values),
+    *(meta_dqn.td_loss, meta_dqn.td_gradient),
     # Run at every update, on what play() made and with an RL2Config's numbers:
     rl2.advantages,
     rl2.trials_loss,
@@ -137,6 +147,13 @@ SEGMENT = {
 }
 LOGITS = torch.zeros(2, 1, dtype=torch.float64)
 NO_LOGITS = [None, LOGITS.float(), LOGITS[0], LOGITS.numpy(), LOGITS + NAN]
+GRID_TABLES = tabular.TabularEnv(gridnav.as_mdps(np.array([[2, 3]])))
+BOWL = optimizers.Problem(
+    torch.ones(1, 2),
+    torch.zeros(2, dtype=torch.int64),
+    lambda theta: (theta, theta.sum(dim=1)),
+    lambda theta: theta.sum(dim=1),
+)
 SMALL_DQN = dqn.DQNConfig(total_steps=4, hidden=(2,), learning_starts=2, updates_per_step=1)
 GRID = gridnav.make_vector(2)
 GRID_NET = rl2.make_net(GRID, hidden_size=4, seed=0)
@@ -144,6 +161,7 @@ SMALL_RL2 = rl2.RL2Config(iterations=1, num_tasks=2, num_minibatches=1)
 CONTINUOUS = gridnav.make_vector(1)
 CONTINUOUS.single_action_space = gym.spaces.Box(-1.0, 1.0)
 POSITIVE, NOT_NEGATIVE = [0.0, -1.0, NAN, INF, "a"], [-0.1, NAN, INF, "a"]  # what is neither
+BAD_RATES = [-1.0, NAN, INF, "a"]
 SHARES = [-0.1, 1.1, NAN, "a"]  # of what must lie in [0, 1]
 VALUES = [np.ones(3), np.ones((2, 1)), [NAN, 0.0], [1j, 0.0], ["a", "b"]]
 NO_MDPS = ["mdp", None, np.ones((2, 1, 2))]
@@ -175,6 +193,7 @@ CALLS = {
     gridnav.GridNav: {"goals": np.array([[2, 3]]), "size": 5, "horizon": 15},
     gridnav.make_vector: {"num_envs": 2, "size": 5, "horizon": 15},
     gridnav.make_single: {"size": 5, "horizon": 15},
+    gridnav.as_mdps: {"goals": np.array([[2, 3]]), "size": 5, "gamma": 0.9},
     single.SingleEnv: {"vector_env": gridnav.make_vector(1)},
     cartpole.CartPoleTasks: {"gravity": 9.8, "mass_cart": [1.0, 2.0], "length": 0.5},
     cartpole.sample_tasks: {"rng": RNG, "num_tasks": 2, "spread": 1.5},
@@ -349,6 +368,53 @@ CALLS = {
     trials.input_size: {"env": GRID},
     trials.num_actions: {"env": GRID},
     trials.play: {"net": GRID_NET, "env": GRID, "num_episodes": 1, "generator": torch.Generator()},
+    **{make: {"lr": 0.1} for make in (optimizers.sgd, optimizers.momentum)},
+    **{make: {"lr": 0.1} for make in (optimizers.rmsprop, optimizers.adam)},
+    optimizers.follow: {
+        "optimizer": optimizers.sgd(0.1),
+        "problem": BOWL,
+        "num_updates": 2,
+        "score_every": 1,
+    },
+    learned_optimizer.OptimizerConfig: {},
+    learned_optimizer.initial_weights: {"seed": 0},
+    learned_optimizer.learned: {"weights": learned_optimizer.initial_weights(seed=0)},
+    meta_training.MetaConfig: {},
+    **{
+        make: {
+            "weights": learned_optimizer.initial_weights(seed=0),
+            "make_problem": lambda seed: BOWL,
+            "config": meta_training.MetaConfig(1, 1, 1, score_every=1),
+            "seed": 0,
+        }
+        for make in (meta_training.evolve, meta_training.backpropagate)
+    },
+    meta_dqn.AgentConfig: {},
+    **{
+        make: {
+            "env": cartpole.VectorCartPole(cartpole.STANDARD.repeat(16)),
+            "config": meta_dqn.AgentConfig(),
+            "num_agents": 1,
+            "seed": 0,
+        }
+        | scored
+        for make, scored in (
+            (meta_dqn.Experience, {}),
+            (meta_dqn.dqn_problem, {"score": lambda theta: theta[:, 0]}),
+        )
+    },
+    meta_dqn.network_sizes: {"env": GRID_TABLES, "config": meta_dqn.AgentConfig()},
+    meta_dqn.updates_until: {"scores": torch.zeros(2, 1), "level": 0.0},
+    tabular_returns.yardstick: {"mdps": [CHAIN]},
+    tabular_returns.expected_returns: {
+        "tasks": tabular_returns.yardstick([CHAIN]),
+        "policy": torch.ones(1, 2, 1),
+    },
+    tabular_returns.share_of_optimal: {
+        "tasks": tabular_returns.yardstick([CHAIN]),
+        "q": torch.ones(1, 2, 1),
+        "temperature": 1.0,
+    },
     rl2.RL2Config: {},
     rl2.make_net: {"env": GRID, "hidden_size": 4, "seed": 0},
     rl2.learn: {"net": GRID_NET, "family": gridnav.FAMILY, "config": SMALL_RL2, "seed": 0},
@@ -427,6 +493,7 @@ BAD = {
     },
     gridnav.make_vector: {"num_envs": COUNTS, "size": [2], "horizon": COUNTS},
     gridnav.make_single: {"size": [2], "horizon": COUNTS},
+    gridnav.as_mdps: {"goals": [[[5, 0]], [2, 3]], "size": [2], "gamma": [1.0, *SHARES]},
     single.SingleEnv: {"vector_env": [gridnav.make_vector(2), 3, None]},
     cartpole.CartPoleTasks: {
         "gravity": [-9.8, 0.0, NAN, INF, [[9.8]], [], "a", None],
@@ -661,6 +728,51 @@ BAD = {
     trials.input_size: {"env": [cartpole.VectorCartPole()]},
     trials.num_actions: {"env": [CONTINUOUS]},
     trials.play: {"num_episodes": COUNTS, "env": [tabular.TabularEnv([CHAIN])]},
+    **{make: {"lr": BAD_RATES} for make in (optimizers.sgd, optimizers.momentum)},
+    **{make: {"lr": BAD_RATES} for make in (optimizers.rmsprop, optimizers.adam)},
+    optimizers.follow: {"num_updates": COUNTS, "score_every": COUNTS},
+    learned_optimizer.OptimizerConfig: {
+        "hidden_size": COUNTS,
+        "lr": [0.0, *BAD_RATES],
+        "gain": [0.0, *BAD_RATES],
+        "num_kinds": COUNTS,
+        "adam_like": [1, None],
+    },
+    learned_optimizer.initial_weights: {"seed": [-1, 1.5, None]},
+    learned_optimizer.learned: {"weights": [torch.zeros(3), torch.zeros(2, 3)]},
+    meta_training.MetaConfig: {
+        "num_problems": COUNTS,
+        "num_updates": [*COUNTS, 61],
+        "truncation": [*COUNTS, 7],
+        "score_every": [*COUNTS, 7],
+        "lr": [0.0, *BAD_RATES],
+        "final_lr": BAD_RATES,
+        "noise": [0.0, *BAD_RATES],
+        "persistent": [1, None],
+        "second_order": [1, None],
+    },
+    **{
+        make: {"weights": [torch.zeros(2, 3)], "seed": [-1, 1.5, None]}
+        for make in (meta_training.evolve, meta_training.backpropagate)
+    },
+    meta_dqn.AgentConfig: {
+        "hidden": [(0,), (1.5,), "ab", None],
+        "gamma": SHARES,
+        "epsilon": SHARES,
+        "envs_per_agent": COUNTS,
+        "batch_size": COUNTS,
+        "buffer_size": COUNTS,
+        "first_steps": COUNTS,
+    },
+    **{
+        make: {"env": [GRID_TABLES], "num_agents": COUNTS, "seed": [-1, 1.5, None]}
+        for make in (meta_dqn.Experience, meta_dqn.dqn_problem)
+    },
+    meta_dqn.network_sizes: {"env": [CONTINUOUS]},
+    meta_dqn.updates_until: {"level": [NAN, "a"]},
+    tabular_returns.yardstick: {"mdps": [[], [3], [CHAIN, gridnav.as_mdps(np.array([[2, 3]]))[0]]]},
+    tabular_returns.expected_returns: {"policy": [torch.ones(2, 1), torch.ones(1, 1, 2)]},
+    tabular_returns.share_of_optimal: {"temperature": [-1.0, NAN, "a"]},
     rl2.RL2Config: {
         "iterations": COUNTS,
         "num_tasks": [*COUNTS, 9],

@@ -2,7 +2,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from metarl_lite.envs.gridnav import FAMILY, GridNav, make_vector, sample_goals
+from metarl_lite.envs.gridnav import FAMILY, GridNav, as_mdps, make_vector, sample_goals
 
 
 def test_goals_are_the_21_cells_away_from_the_start_and_equally_likely():
@@ -96,3 +96,16 @@ def test_family_makes_one_environment_per_task():
     env = FAMILY.make_env(FAMILY.sample_tasks(np.random.default_rng(0), 6))
     assert env.num_envs == 6
     np.testing.assert_array_equal(make_vector(6, seed=0).goals, env.goals)
+
+
+def test_the_tables_say_what_the_world_does():
+    goals, rng = np.array([[2, 3], [4, 0]]), np.random.default_rng(0)
+    env, mdps = GridNav(goals), as_mdps(goals)
+    cells, _ = env.reset()
+    for _ in range(15):
+        state, actions = cells @ [5, 1], rng.integers(5, size=2)
+        cells, rewards, *_ = env.step(actions)
+        for i, mdp in enumerate(mdps):
+            assert mdp.P[state[i], actions[i]].argmax() == cells[i] @ [5, 1]
+            assert mdp.R[state[i], actions[i]] == rewards[i]
+    assert all((mdp.P.max(axis=2) == 1).all() and (mdp.start == 1 / 25).all() for mdp in mdps)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from metarl_lite.algorithms.optimizers import TINY, Optimizer, Problem
-from metarl_lite.checks import check_config, is_positive
+from metarl_lite.checks import check_config, check_count, is_positive
 
 DECAYS = (0.5, 0.9)  # of the momenta that the LSTM is shown; the first is the one it steers
 SQUARE_DECAY = 0.95  # of the mean squared gradient
@@ -52,6 +52,7 @@ def initial_weights(config: OptimizerConfig = OptimizerConfig(), *, seed: int) -
 
     Its outputs are nearly zero: in the Adam-like form it starts as a plain Adam with rate lr.
     """
+    check_count("seed", seed, least=0)
     generator = torch.Generator().manual_seed(seed)
     bound, parts = config.hidden_size**-0.5, []
     for name, shape in _shapes(config).items():

@@ -11,6 +11,7 @@ from gymnasium.vector.utils import batch_space
 
 from metarl_lite.checks import check_count
 from metarl_lite.envs.family import TaskFamily
+from metarl_lite.envs.mdp import MDP
 from metarl_lite.envs.single import SingleEnv
 
 MOVES = np.array([(0, 0), (-1, 0), (0, 1), (1, 0), (0, -1)])  # stay, up, right, down, left
@@ -22,6 +23,19 @@ def sample_goals(rng: np.random.Generator, num_tasks: int, *, size: int = 5) -> 
     _check_size(size)
     cells = [(r, c) for r in range(size) for c in range(size) if max(r, c) > 1]
     return np.array(cells)[rng.integers(len(cells), size=num_tasks)]
+
+
+def as_mdps(goals: np.ndarray, *, size: int = 5, gamma: float = 0.9) -> tuple[MDP, ...]:
+    """Return the worlds of `goals` (N, 2) as tables, whose episodes start in any cell.
+
+    State row * size + column; rewards as in GridNav, paid for the cell that a step leads to.
+    """
+    goals = GridNav(goals, size=size).goals  # which checks them
+    cells = np.stack(np.divmod(np.arange(size**2), size), axis=1)
+    led_to = np.clip(cells[:, None] + MOVES, 0, size - 1)  # (S, A, 2)
+    P = np.eye(size**2)[led_to @ [size, 1]]
+    rewards = (np.where((led_to == goal).all(axis=-1), 1.0, -0.1) for goal in goals)
+    return tuple(MDP(P, R, gamma) for R in rewards)
 
 
 class GridNav(gym.vector.VectorEnv):
