@@ -59,8 +59,10 @@ def load_agent(path: Path = AGENT) -> tuple[Policy, tuple[str, ...]]:
 
 def train_agent(*, seed: int = 0, total_steps: int = 2_000_000, progress: bool = True):
     """Return a network, a stack of one, that is told the physics and plays all of them with PPO."""
-    env = VectorFlappyBird(sample_tasks(np.random.default_rng(seed), 512), tell=PHYSICS)
-    config = ppo.PPOConfig(total_steps=total_steps, gamma=0.97, hidden=(64, 64), lr=3e-3)
+    env = VectorFlappyBird(sample_tasks(np.random.default_rng(seed), 256), tell=PHYSICS)
+    config = ppo.PPOConfig(
+        total_steps=total_steps, gamma=0.95, hidden=(64, 64), lr=3e-3, entropy_coef=0.01
+    )
     snapshots = ppo.learn(env, config, seed=seed, snapshot_every=total_steps // 100)
     with tqdm(total=total_steps, desc="training an agent", disable=not progress) as bar:
         for snapshot in snapshots:

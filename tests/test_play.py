@@ -188,7 +188,7 @@ def test_an_agent_is_trained_where_none_was_saved_and_kept(tmp_path, monkeypatch
     monkeypatch.setattr(
         play,
         "train_agent",
-        lambda: trained.append(train_agent(total_steps=16_384, progress=False)) or trained[-1],
+        lambda: trained.append(train_agent(total_steps=8_192, progress=False)) or trained[-1],
     )
     for _ in range(2):
         play.main(["--agent", "--seed", "3"])

@@ -44,11 +44,11 @@ def _blend(colors: tuple[Color, ...], share: np.ndarray) -> np.ndarray:
 def sky() -> pygame.Surface:
     """Return the sky with the glow of a low sun."""
     x, y = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT), indexing="ij")
-    sky = _blend(SKY, (y / GROUND).clip(0, 1) ** 1.2)
+    colors = _blend(SKY, (y / GROUND).clip(0, 1) ** 1.2)
     far = np.hypot(x - 0.74 * WIDTH, y - 0.42 * GROUND)[..., None]
     glow = 0.75 * np.exp(-((far / 95) ** 2)) + 1.0 * (far < 22)
-    sky += (np.array([255, 246, 214]) - sky) * glow.clip(0, 1)
-    return pygame.surfarray.make_surface(sky.astype(np.uint8))
+    colors += (np.array([255, 246, 214]) - colors) * glow.clip(0, 1)
+    return pygame.surfarray.make_surface(colors.astype(np.uint8))
 
 
 @cache
@@ -95,9 +95,8 @@ def _clouds() -> pygame.Surface:
                 for dx, dy, radius in puffs:
                     middle = ((x + dx * size) * FINE, (y + dy * size + drop) * FINE)
                     pygame.draw.circle(large, color, middle, radius * size * FINE)
-            flat = pygame.Rect(0, (y + 16 * size) * FINE, 0, 0)
-            flat.left, flat.width, flat.height = (x - 70) * FINE, 140 * FINE, 60 * FINE
-            large.fill((255, 255, 255, 0), flat)
+            below = pygame.Rect(x - 70, y + 16 * size, 140, 60)  # clouds are flat below
+            large.fill((255, 255, 255, 0), [FINE * length for length in below])
 
     clouds = _fine((TILE, 190), paint, (255, 255, 255))
     clouds.set_alpha(215)
