@@ -38,14 +38,14 @@ FIVE = {"tasks_per_batch": 4, "iterations": 1_000} | SLOWER
 FIRST = {"first_order": True, "inner_lr": 0.1, "inner_steps": 3, "outer_lr": 2e-3}
 ROWS = {
     "maml-1": MAMLConfig(**(ONE | {"inner_lr": 0.4, "iterations": 3_000})),
-    "maml-5": MAMLConfig(**(FIVE | {"inner_lr": 0.1, "inner_steps": 2, "iterations": 1_500})),
+    "maml-5": MAMLConfig(**(FIVE | {"inner_lr": 0.1, "inner_steps": 2, "iterations": 4_000})),
     "fomaml-1": MAMLConfig(**(ONE | FIRST)),  # large steps of first order diverge
     "fomaml-5": MAMLConfig(**(FIVE | FIRST)),
     "anil-1": MAMLConfig(**ONE),
     "anil-5": MAMLConfig(**FIVE),
     "anil-20way": MAMLConfig(**(ONE | {"tasks_per_batch": 2})),
     "reptile": ReptileConfig(
-        inner_lr=1e-3, inner_optimizer="adam", tasks_per_batch=5, iterations=1_200
+        inner_lr=1e-3, inner_optimizer="adam", tasks_per_batch=5, iterations=6_000
     ),
     "embedding": few_shot.EmbeddingConfig(iterations=1_200),
     "challenge": few_shot.EmbeddingConfig(iterations=4_000, sharpness=20.0),
