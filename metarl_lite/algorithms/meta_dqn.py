@@ -157,9 +157,8 @@ def dqn_problem(
     within the step (see `metarl_lite.rollout.step`). Everything random follows from `seed`.
     """
     experience = Experience(env, num_agents, config, seed=seed)
-    params = mlp_params(
-        experience.sizes, num_copies=num_agents, generator=torch.Generator().manual_seed(seed)
-    )
+    generator = torch.Generator().manual_seed(seed + 1)  # other numbers than the exploration's
+    params = mlp_params(experience.sizes, num_copies=num_agents, generator=generator)
 
     def gradient(theta: Tensor) -> tuple[Tensor, Tensor]:
         batch = experience.batch(theta.detach())
