@@ -748,6 +748,7 @@ BAD = {
         "lr": [0.0, *BAD_RATES],
         "final_lr": BAD_RATES,
         "noise": [0.0, *BAD_RATES],
+        "worst": [NAN, INF, "a"],
         "persistent": [1, None],
         "second_order": [1, None],
     },

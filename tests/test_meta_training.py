@@ -52,14 +52,6 @@ def nudged(weights, nudge=1e-5):
     return torch.stack([(score(weights + e) - score(weights - e)) / (2 * nudge) for e in steps])
 
 
-@pytest.fixture
-def in_double():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
-@pytest.mark.usefixtures("in_double")
 def test_the_meta_gradient_with_second_derivatives_is_that_of_finite_differences():
     weights = weights_for(TINY, torch.float64)
     exact = meta_gradient(weights, second_order=True, dtype=torch.float64)

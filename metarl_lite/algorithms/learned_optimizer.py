@@ -124,7 +124,7 @@ def _update(
 ) -> tuple[Tensor, Memory]:
     """Return the step (agent, D) and the next memory."""
     k, g = memory.step + 1, gradient.unsqueeze(1)
-    decays = torch.tensor(DECAYS)[:, None]
+    decays = torch.tensor(DECAYS, dtype=g.dtype)[:, None]
     momenta = torch.lerp(g, memory.momenta, decays)
     square = SQUARE_DECAY * memory.square + (1 - SQUARE_DECAY) * g**2
     root = (square / (1 - SQUARE_DECAY**k) + TINY**2).sqrt() + TINY
@@ -149,7 +149,7 @@ def _update(
 
 def _context(kind: Tensor, k: int) -> Tensor:
     """Return (num_kinds + 2, D): what a coordinate is, and how late it is, on two scales."""
-    clock = torch.tensor([[math.log(k) / 3 - 1], [2 / (1 + math.exp(-k / 15)) - 1.5]])
+    clock = kind.new_tensor([[math.log(k) / 3 - 1], [2 / (1 + math.exp(-k / 15)) - 1.5]])
     return torch.cat([kind, clock.expand(-1, kind.shape[1])])
 
 

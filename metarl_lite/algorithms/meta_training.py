@@ -19,7 +19,6 @@ from metarl_lite.checks import check_config, check_count, is_not_negative, is_po
 
 MakeProblem = Callable[[int], Problem]  # seed -> fresh tasks, agents and experience
 DEFAULTS = OptimizerConfig()
-WORST = 10.0  # a score that is no number, or larger, counts as this: the agent has diverged
 MAX_NORM = 1.0  # of a meta-gradient that was back-propagated
 
 
@@ -35,6 +34,7 @@ class MetaConfig:
     score_every: int = 5  # updates
     noise: float = 0.1  # evolution strategies: standard deviation of the weights' perturbation
     persistent: bool = True  # evolution strategies: perturbations count on after a truncation
+    worst: float = 10.0  # a score that is no number, or larger, counts as this: it has diverged
     second_order: bool = False  # back-propagation: also through the agents' gradients
 
     def __post_init__(self) -> None:
@@ -140,7 +140,7 @@ def unroll(
         theta = theta + step
         if k % config.score_every == 0:
             scores.append(problem.score(theta))
-    bounded = torch.stack(scores).nan_to_num(nan=WORST).clamp(max=WORST)
+    bounded = torch.stack(scores).nan_to_num(nan=config.worst).clamp(max=config.worst)
     return theta, memory, bounded.mean(dim=0)
 
 
