@@ -1,4 +1,4 @@
-# make help | book | test | lab | bench | clean        (PYTHON=python3.12 chooses the Python)
+# make help | book | test | lab | play | bench | clean        (PYTHON=python3.12 chooses the Python)
 
 PYTHON ?= python3
 VENV   := .venv
@@ -13,13 +13,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 IDENTITY := $(shell $(PYTHON) -c 'import os, sys, zlib; print("%d.%d.%d-%x" % (sys.version_info[:3] + (zlib.crc32((sys.base_prefix + os.getcwd()).encode()),)))' 2>/dev/null)
 READY    := $(VENV)/ready-$(IDENTITY)
 
-.PHONY: help book test lab bench clean
+.PHONY: help book test lab play bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make book    execute the chapters and build the book"
 	@echo "make test    prove that everything works"
 	@echo "make lab     open the chapters in JupyterLab"
+	@echo "make play    open a window and play Flappy Bird in physics of your choice"
 	@echo "make bench   compare speed with the field's libraries"
 	@echo "make clean   remove the environment and everything built"
 	@echo "PYTHON=python3.12 after any of them chooses the Python (3.11 to 3.13)"
@@ -39,6 +40,9 @@ test: $(READY)
 
 lab: $(READY)
 	$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/chapters $(if $(filter 0,$(shell id -u)),--allow-root)
+
+play: $(READY)
+	@$(PY) -m metarl_lite.play
 
 bench: $(READY)
 	@for script in experiments/bench_*.py; do $(PY) $$script || exit 1; done
