@@ -3,9 +3,9 @@
 `--part trainers` compares evolution strategies with back-propagation, `transfer` takes one rule to
 other lengths, widths and tasks, `gridnav` and `cartpole` train and test on those families, `spread`
 repeats the chapter's comparison. Each writes `meta_dqn_PART.json` beside this file, with arguments,
-seconds of processor time and versions. Everywhere: updates until the mean score over held-out
-agents has gone 90 % of the way (null: not within the updates given), for the rule and the tuned
-baselines, from the same first weights, worlds and random numbers.
+seconds of processor time and versions. For the rule and the tuned baselines, from the same first
+weights, worlds and random numbers: `updates` until the mean score over held-out agents has gone
+90 % of the way (null: not within the updates given), and the score on the way.
 """
 
 import argparse
@@ -221,10 +221,14 @@ def on_gridnav(seed: int) -> dict:
 
 
 def on_poles(seed: int) -> dict:
-    """Return how a rule that practised on cart-poles does on held-out physics."""
-    rounds = replace(ROUNDS, num_problems=60, num_updates=200, truncation=200, score_every=40)
+    """Return how a rule that practised on cart-poles does on held-out physics.
+
+    Here `updates` are those to a mean of 100 of the 200 steps: 90 % of the way takes all learners
+    longer than this script waits.
+    """
+    rounds = replace(ROUNDS, num_problems=40, num_updates=200, truncation=200, score_every=40)
     result = evolve(initial_weights(seed=seed), poles, rounds, seed=seed)
-    how = {"level": -0.9, "num_updates": 1_000, "score_every": 20}
+    how = {"level": -0.5, "num_updates": 600, "score_every": 20}
     rows = against_baselines(seed, learned(result.weights), {"cart-poles": poles}, **how)
     return rows | {"meta_losses": result.losses.tolist()}
 
