@@ -21,13 +21,26 @@ from metarl_lite.nets import EquivariantActorCritic
 from metarl_lite.oracles.bandits import cumulative_regret
 from metarl_lite.trials import episode_returns, play
 
-STAGES = (  # (pulls, settings); the discount rises last: it is what makes late rewards count
+FIRST_STAGES = (  # (pulls, settings)
     (10, RL2Config(iterations=60, lr=5e-3, final_lr=5e-3)),
     (25, RL2Config(iterations=60, lr=5e-3, final_lr=4e-3)),
     (50, RL2Config(iterations=60, lr=4e-3, final_lr=4e-3)),
     (100, RL2Config(iterations=200, lr=4e-3, final_lr=2e-3)),
+)
+LAST_STAGES = (  # the discount rises last: it is what makes late rewards count
     (100, RL2Config(iterations=400, lr=2e-3, final_lr=1e-4, gamma=0.97, num_tasks=512)),
     (100, RL2Config(iterations=300, lr=2e-3, final_lr=1e-5, gamma=0.99, num_tasks=1024)),
+)
+TO_ZERO = {"final_lr": 1e-5, "final_entropy_coef": 0.0, "num_tasks": 1024}
+LAST_STAGES_OF_MANY = (  # from ten arms on: longer, and with chance that fades slowly
+    (
+        100,
+        RL2Config(
+            iterations=500, lr=3e-3, gamma=0.99, entropy_coef=5e-3, **TO_ZERO | {"num_tasks": 512}
+        ),
+    ),
+    (100, RL2Config(iterations=300, lr=2e-3, gamma=0.99, entropy_coef=4e-3, **TO_ZERO)),
+    (100, RL2Config(iterations=300, lr=2e-3, gamma=0.995, entropy_coef=2e-3, **TO_ZERO)),
 )
 EQUIVARIANT_STAGES = ((100, RL2Config(iterations=200, lr=1e-2, final_lr=3e-4, gamma=0.98)),)
 
@@ -75,9 +88,10 @@ def main() -> None:
         untrained = EquivariantActorCritic(num_arms, generator=generator)
     else:
         untrained = make_net(BernoulliBandits(np.zeros((1, num_arms))), seed=seed)
+    stages = FIRST_STAGES + (LAST_STAGES if num_arms < 10 else LAST_STAGES_OF_MANY)
     stages = [
         ({"horizon": horizon}, family(num_arms, horizon), config)
-        for horizon, config in (EQUIVARIANT_STAGES if arguments.equivariant else STAGES)
+        for horizon, config in (EQUIVARIANT_STAGES if arguments.equivariant else stages)
     ]
     net, record = train_in_stages(untrained, stages, seed=seed)
     held_out = measure(net, num_arms, 100, num_trials=20_000, seed=seed + 1_000_000)
