@@ -23,7 +23,7 @@ PATIENCE = 10.0  # p of the paper's appendix A: gradients below exp(-p) are show
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """Defaults suit a DQN agent with one hidden layer; the LSTM then has 619 weights or so."""
+    """Defaults suit a DQN agent with one hidden layer; the LSTM then has 702 weights."""
 
     hidden_size: int = 8
     lr: float = 0.03  # the scale of a step
