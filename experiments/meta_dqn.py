@@ -35,7 +35,7 @@ from metarl_lite.envs.tabular import TabularEnv
 from metarl_lite.oracles.tabular_returns import share_of_optimal, yardstick
 
 SMALL = AgentConfig()
-ROUNDS = MetaConfig(num_problems=240, final_lr=0.005)
+ROUNDS = MetaConfig(num_problems=320, final_lr=0.005)
 GRIDS = {  # SGD and momentum never came near these two, see the chapter
     "RMSprop": (rmsprop, (0.01, 0.017, 0.03, 0.055)),
     "Adam": (adam, (0.03, 0.055, 0.1, 0.17)),
