@@ -14,6 +14,7 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 import flappy_bird_gymnasium  # noqa: F401  registers FlappyBird-v0
 import gymnasium as gym
 import numpy as np
+from bench_cartpole import steps_per_second
 from report import report
 
 from metarl_lite.envs.flappy import VectorFlappyBird, sample_tasks
@@ -22,15 +23,6 @@ from metarl_lite.envs.flappy_game import make_single
 FLAPS = 0.06  # the share of frames with a flap
 TARGETS = {1_024: 40, 4_096: 55}
 PEER_STEPS, PICTURES, REPEATS = 20_000, 500, 7
-
-
-def vector_speed(env: gym.vector.VectorEnv, actions: np.ndarray) -> float:
-    """Return environment steps a second over `actions` (time, env)."""
-    env.reset(seed=0)
-    start = time.process_time()
-    for action in actions:
-        env.step(action)
-    return actions.size / (time.process_time() - start)
 
 
 def single_speed(env: gym.Env, actions: list[int], *, see: bool = False) -> float:
@@ -57,7 +49,9 @@ def main() -> None:
     for num_birds, target in TARGETS.items():
         ours = VectorFlappyBird(sample_tasks(rng, num_birds))
         actions = (rng.random((1_000_000 // num_birds, num_birds)) < 3 * FLAPS).astype(int)
-        pairs = [(vector_speed(ours, actions), single_speed(theirs, flaps)) for _ in range(REPEATS)]
+        pairs = [
+            (steps_per_second(ours, actions), single_speed(theirs, flaps)) for _ in range(REPEATS)
+        ]
         our_speeds, their_speeds = map(list, zip(*pairs, strict=True))
         report(
             f"flappy_{num_birds}",

@@ -10,12 +10,14 @@ import time
 
 import numpy as np
 import torch
-from birds import pipes_passed
 from report import write_record
+from torch import nn
 
 from metarl_lite.algorithms import dqn, ppo
-from metarl_lite.envs.flappy import VectorFlappyBird, sample_tasks
+from metarl_lite.envs.flappy import FlappyTasks, VectorFlappyBird, sample_tasks
 from metarl_lite.envs.flappy_tasks import PHYSICS, SPLITS
+from metarl_lite.evaluate import returns_of_policy
+from metarl_lite.rollout import greedy_policy
 
 MAX_PIPES = 20
 VARIANTS = {  # what is told, and what differs from the PPO below
@@ -51,6 +53,22 @@ def trained(tell: tuple[str, ...], change: dict | None, *, birds: int, num_seeds
     config = ppo.PPOConfig(**({"total_steps": 1_000_000} | settings | change))
     *_, last = ppo.learn(env, config, snapshot_every=config.total_steps, **sizes)
     return last.policy
+
+
+def pipes_passed(
+    net: nn.Sequential, tasks: FlappyTasks, *, seed: int, max_pipes: int, tell: tuple[str, ...] = ()
+) -> np.ndarray:
+    """Return the pipes (network, task) of one greedy game in each task, `max_pipes` at most."""
+    networks = len(net[0].weight)
+    everyone = tasks[np.tile(np.arange(len(tasks)), networks)]
+    returns = returns_of_policy(
+        greedy_policy(net),
+        lambda num_envs: VectorFlappyBird(everyone, max_pipes=max_pipes, tell=tell),
+        num_episodes=len(everyone),
+        seed=seed,
+    )
+    pipes = np.where(returns < max_pipes, returns + 1, returns)  # a crash has cost 1
+    return pipes.reshape(networks, len(tasks))
 
 
 def main() -> None:
