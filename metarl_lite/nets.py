@@ -178,12 +178,13 @@ class RecurrentActorCritic(nn.Module):
         """Return the state (task, hidden) after one more input (task, input)."""
         return torch.gru_cell(self._embedded(inputs), state, *self.gru.all_weights[0])
 
-    def states(self, inputs: Tensor) -> Tensor:
+    def states(self, inputs: Tensor, state: Tensor | None = None) -> Tensor:
         """Return the states (time, task, hidden) along inputs (time, task, input) of whole trials.
 
-        The same as `step` from the initial state on, in one call that gradients pass through.
+        The same as `step` from the initial state on, or from `state` (task, hidden), in one call
+        that gradients pass through.
         """
-        return self.gru(self._embedded(inputs))[0]
+        return self.gru(self._embedded(inputs), None if state is None else state[None])[0]
 
     def heads(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (..., task, actions) and values (..., task) for states."""

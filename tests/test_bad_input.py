@@ -14,6 +14,7 @@ import torch
 
 from metarl_lite import convnets, evaluate, nets, returns, rollout, trials
 from metarl_lite.algorithms import (
+    dagger,
     dqn,
     few_shot,
     learned_optimizer,
@@ -48,7 +49,7 @@ from metarl_lite.oracles import policy_gradient as exact_gradient
 NAN, INF = float("nan"), float("inf")
 MODULES = (
     *(agents, bayes_optimal, gittins, search),
-    *(trials, rl2),
+    *(trials, rl2, dagger),
     *(policy_gradient, exact_gradient),
     *(mdp, tabular, gridworld, gridnav, single, cartpole, bandits),
     *(flappy_tasks, flappy, flappy_game),
@@ -114,6 +115,8 @@ RESULTS = {
     # Run at every update, on what play() made and with an RL2Config's numbers:
     rl2.advantages,
     rl2.trials_loss,
+    # Likewise, with a DaggerConfig's numbers:
+    *(dagger.DaggerResult, dagger.imitation_loss, dagger.sequences),
     evaluate.Claim,  # made by claim()
     evaluate.chapter_seed,  # takes no argument; tested in test_evaluate
     tabular.make_random_mdp_env,  # TabularEnv under the name the task family needs
@@ -158,8 +161,17 @@ SMALL_DQN = dqn.DQNConfig(total_steps=4, hidden=(2,), learning_starts=2, updates
 GRID = gridnav.make_vector(2)
 GRID_NET = rl2.make_net(GRID, hidden_size=4, seed=0)
 SMALL_RL2 = rl2.RL2Config(iterations=1, num_tasks=2, num_minibatches=1)
+BIRDS = {
+    "net": rl2.make_net(flappy.VectorFlappyBird(), hidden_size=4, seed=0),
+    "teacher": lambda inputs, tasks: torch.zeros(*inputs.shape[:2], 2),
+    "family": flappy.FAMILY,
+    "config": dagger.DaggerConfig(iterations=1, num_tasks=2, num_steps=2, unroll=2),
+    "seed": 0,
+}
 CONTINUOUS = gridnav.make_vector(1)
 CONTINUOUS.single_action_space = gym.spaces.Box(-1.0, 1.0)
+NO_NUMBERS = gridnav.make_vector(1)
+NO_NUMBERS.single_observation_space = gym.spaces.Dict({"cell": gym.spaces.Discrete(2)})
 POSITIVE, NOT_NEGATIVE = [0.0, -1.0, NAN, INF, "a"], [-0.1, NAN, INF, "a"]  # what is neither
 BAD_RATES = [-1.0, NAN, INF, "a"]
 SHARES = [-0.1, 1.1, NAN, "a"]  # of what must lie in [0, 1]
@@ -368,6 +380,10 @@ CALLS = {
     trials.input_size: {"env": GRID},
     trials.num_actions: {"env": GRID},
     trials.play: {"net": GRID_NET, "env": GRID, "num_episodes": 1, "generator": torch.Generator()},
+    trials.returns_by_episode: {
+        "trials": trials.play(GRID_NET, GRID, generator=torch.Generator()),
+        "num_episodes": 1,
+    },
     **{make: {"lr": 0.1} for make in (optimizers.sgd, optimizers.momentum)},
     **{make: {"lr": 0.1} for make in (optimizers.rmsprop, optimizers.adam)},
     optimizers.follow: {
@@ -415,6 +431,8 @@ CALLS = {
         "q": torch.ones(1, 2, 1),
         "temperature": 1.0,
     },
+    dagger.DaggerConfig: {},
+    **dict.fromkeys((dagger.learn, dagger.train), BIRDS),
     rl2.RL2Config: {},
     rl2.make_net: {"env": GRID, "hidden_size": 4, "seed": 0},
     rl2.learn: {"net": GRID_NET, "family": gridnav.FAMILY, "config": SMALL_RL2, "seed": 0},
@@ -725,9 +743,14 @@ BAD = {
         "num_actions": COUNTS,
         "hidden_size": COUNTS,
     },
-    trials.input_size: {"env": [cartpole.VectorCartPole()]},
+    trials.input_size: {"env": [NO_NUMBERS]},
     trials.num_actions: {"env": [CONTINUOUS]},
-    trials.play: {"num_episodes": COUNTS, "env": [tabular.TabularEnv([CHAIN])]},
+    trials.play: {
+        "num_episodes": COUNTS,
+        "num_steps": [-1, 1.5, "3"],
+        "env": [tabular.TabularEnv([CHAIN])],
+    },
+    trials.returns_by_episode: {"num_episodes": COUNTS},
     **{make: {"lr": BAD_RATES} for make in (optimizers.sgd, optimizers.momentum)},
     **{make: {"lr": BAD_RATES} for make in (optimizers.rmsprop, optimizers.adam)},
     optimizers.follow: {"num_updates": COUNTS, "score_every": COUNTS},
@@ -774,10 +797,23 @@ BAD = {
     tabular_returns.yardstick: {"mdps": [[], [3], [CHAIN, gridnav.as_mdps(np.array([[2, 3]]))[0]]]},
     tabular_returns.expected_returns: {"policy": [torch.ones(2, 1), torch.ones(1, 1, 2)]},
     tabular_returns.share_of_optimal: {"temperature": [-1.0, NAN, "a"]},
+    **{
+        run: {"teacher": [lambda inputs, tasks: torch.zeros(2, 2)]}
+        for run in (dagger.learn, dagger.train)
+    },
+    dagger.DaggerConfig: {
+        **dict.fromkeys(("iterations", "num_tasks", "batch_size", "num_epochs"), COUNTS),
+        "num_steps": [*COUNTS, 100],
+        "unroll": [*COUNTS, 3],
+        "lr": POSITIVE,
+        "final_lr": NOT_NEGATIVE,
+        "max_grad_norm": POSITIVE,
+    },
     rl2.RL2Config: {
         "iterations": COUNTS,
         "num_tasks": [*COUNTS, 9],
         "num_episodes": COUNTS,
+        "num_steps": [-1, 1.5, "3"],
         "gamma": SHARES,
         "gae_lambda": SHARES,
         "lr": POSITIVE,
@@ -789,7 +825,7 @@ BAD = {
         "entropy_coef": NOT_NEGATIVE,
         "final_entropy_coef": NOT_NEGATIVE,
     },
-    rl2.make_net: {"env": [cartpole.VectorCartPole()], "hidden_size": COUNTS},
+    rl2.make_net: {"env": [NO_NUMBERS], "hidden_size": COUNTS},
     evaluate.seeds: {"seed": [-1, 1.5, NAN, "3"], "num_seeds": COUNTS},
     evaluate.returns_of_policy: {
         "policy": [lambda obs: np.zeros(3, dtype=int)],

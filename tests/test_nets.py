@@ -137,6 +137,7 @@ def test_a_recurrent_step_is_torchs_gru_cell_on_rectified_features():
     sequence = net.states(torch.stack([inputs, inputs]))
     torch.testing.assert_close(sequence[0], net.step(inputs, net.initial_state(5)))
     torch.testing.assert_close(sequence[1], net.step(inputs, sequence[0]))
+    torch.testing.assert_close(net.states(inputs[None], sequence[0])[0], sequence[1])
 
 
 def bandit_inputs(num_arms, *, time=4, tasks=3):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from metarl_lite.algorithms.rl2 import RL2Config, advantages, learn, make_net, train, trials_loss
+from metarl_lite.envs import flappy
 from metarl_lite.envs.bandits import BernoulliBandits
 from metarl_lite.envs.family import TaskFamily
 from metarl_lite.envs.gridnav import FAMILY
@@ -165,3 +166,13 @@ def test_learning_rewards_replace_those_learned_from_and_not_those_told():
     assert any(
         (a != b).any() for a, b in zip(paid.net.parameters(), unpaid.net.parameters(), strict=True)
     )
+
+
+def test_trials_may_have_a_fixed_length_and_episodes_that_end_at_different_steps():
+    net = make_net(flappy.FAMILY.make_env(flappy.STANDARD), hidden_size=4, seed=0)
+    config = RL2Config(iterations=1, num_tasks=8, num_steps=60, num_minibatches=2)
+    returns = train(net, flappy.FAMILY, config, seed=3).returns
+    env = flappy.VectorFlappyBird(flappy.sample_tasks(np.random.default_rng(3), 8))
+    trials = play(net, env, num_steps=60, generator=torch.Generator().manual_seed(3))
+    assert len(trials.reward) == 60
+    np.testing.assert_allclose(returns, [[trials.reward.sum(dim=0).mean()]], rtol=1e-6)

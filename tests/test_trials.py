@@ -5,9 +5,16 @@ import torch
 
 from metarl_lite.algorithms.rl2 import make_net
 from metarl_lite.envs.bandits import BernoulliBandits
-from metarl_lite.envs.cartpole import VectorCartPole
+from metarl_lite.envs.flappy import VectorFlappyBird, sample_tasks
 from metarl_lite.envs.gridnav import GridNav
-from metarl_lite.trials import encode, episode_returns, input_size, num_actions, play
+from metarl_lite.trials import (
+    encode,
+    episode_returns,
+    input_size,
+    num_actions,
+    play,
+    returns_by_episode,
+)
 
 GOALS = np.array([[2, 3], [4, 0], [0, 2]])
 
@@ -106,6 +113,85 @@ def test_environments_that_reset_themselves_are_refused():
         play(net, env, generator=torch.Generator())
 
 
-def test_continuous_observations_are_refused():
-    with pytest.raises(ValueError, match="Discrete"):
-        input_size(VectorCartPole())
+def test_observations_that_are_neither_numbers_nor_classes_are_refused():
+    env = GridNav(GOALS)
+    env.single_observation_space = gym.spaces.Dict({"cell": gym.spaces.Discrete(2)})
+    with pytest.raises(ValueError, match="Box, Discrete or MultiDiscrete"):
+        input_size(env)
+
+
+def bird_trials(*, num_steps=150, num_tasks=5, seed=0, **settings):
+    """Play untrained birds: they crash at different steps, each several times."""
+    env = VectorFlappyBird(sample_tasks(np.random.default_rng(seed), num_tasks))
+    net = make_net(env, hidden_size=8, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    return net, env, play(net, env, num_steps=num_steps, generator=generator, **settings)
+
+
+def test_a_box_is_told_as_it_is_and_each_bird_has_a_beginning_of_its_own():
+    env = VectorFlappyBird(sample_tasks(np.random.default_rng(0), 2))
+    obs = np.arange(16, dtype=np.float32).reshape(2, 8) / 10
+    action, reward = torch.tensor([0, 1]), torch.tensor([1.0, -1.0])
+    inputs = encode(env, obs, action, reward, begins=torch.tensor([False, True]))
+    by_hand = [[*obs[0], 1, 0, 1.0, 0], [*obs[1], 0, 1, -1.0, 1]]
+    torch.testing.assert_close(inputs, torch.tensor(np.array(by_hand, dtype=np.float32)))
+    assert input_size(env) == 12
+
+
+def test_birds_end_their_games_at_steps_of_their_own_and_their_states_go_on():
+    net, _, trials = bird_trials()
+    begins = trials.inputs[..., -1]
+    assert begins.shape == (150, 5)
+    assert begins[0].eq(1).all()
+    assert begins[1:].sum(dim=0).min() > 0
+    assert (begins[1:] != begins[1:, :1]).any()
+    logits, value = net.heads(net.states(trials.inputs))
+    torch.testing.assert_close(value, trials.value)
+    log_prob = logits.log_softmax(-1).gather(-1, trials.action[..., None])[..., 0]
+    torch.testing.assert_close(log_prob, trials.log_prob)
+
+
+def test_a_bird_hears_of_its_crash_when_its_next_game_begins():
+    _, _, trials = bird_trials()
+    begins = trials.inputs[1:, :, -1].bool()
+    assert torch.equal(begins, trials.reward[:-1] == -1)
+    assert trials.inputs[1:, :, 10][begins].eq(-1).all()
+    assert trials.inputs[1:, :, 1][begins].eq(0).all()  # at rest: the first observation of a game
+    assert torch.equal(trials.inputs[1:, :, 9], trials.action[:-1].float())
+
+
+def test_returns_by_episode_equal_a_slow_count():
+    _, _, trials = bird_trials(num_steps=100)
+    returns = returns_by_episode(trials, num_episodes=4)
+    for task in range(5):
+        totals, total = [], 0.0
+        for t, reward in enumerate(trials.reward[:, task].tolist()):
+            if t and trials.inputs[t, task, -1] == 1:
+                totals, total = [*totals, total], 0.0
+            total += reward
+        totals = (totals + [np.nan] * 4)[:4]
+        np.testing.assert_allclose(returns[:, task], totals)
+    assert np.isnan(returns).any()
+    assert np.isfinite(returns).any()
+
+
+def test_where_episodes_end_together_both_ways_to_sum_agree():
+    _, trials = grid_trials()
+    by_flags = returns_by_episode(trials, num_episodes=3)
+    assert np.isnan(by_flags[2]).all()  # its end is not seen
+    both = episode_returns(trials, num_episodes=3)
+    np.testing.assert_allclose(by_flags[:2], both[:2], rtol=1e-6)
+
+
+def test_a_greedy_trial_takes_the_likeliest_actions():
+    net, _, trials = bird_trials(greedy=True)
+    logits, _ = net.heads(net.states(trials.inputs))
+    assert torch.equal(trials.action, logits.argmax(dim=-1))
+    _, _, sampled = bird_trials()
+    assert not torch.equal(trials.action, sampled.action)
+
+
+def test_trials_of_fixed_length_need_environments_that_reset_themselves():
+    env = GridNav(GOALS)
+    with pytest.raises(ValueError, match="SAME_STEP"):
+        play(make_net(env, seed=0), env, num_steps=5, generator=torch.Generator())

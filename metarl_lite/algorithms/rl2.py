@@ -33,6 +33,7 @@ class RL2Config:
     iterations: int = 100
     num_tasks: int = 256  # fresh tasks an iteration
     num_episodes: int = 1  # of each task: one trial
+    num_steps: int = 0  # of a trial whose episodes end at different times; 0: see `trials.play`
     gamma: float = 0.95  # of the trial, across its episodes
     gae_lambda: float = 0.95
     lr: float = 5e-3  # Adam's, at the start
@@ -50,6 +51,7 @@ class RL2Config:
             self,
             gamma=is_share,
             gae_lambda=is_share,
+            num_steps=is_not_negative,
             lr=is_positive,
             final_lr=is_not_negative,
             clip_coef=is_positive,
@@ -158,7 +160,13 @@ def learn(
         optimizer.param_groups[0]["lr"] = config.lr + done * (config.final_lr - config.lr)
         tasks = family.sample_tasks(rng, config.num_tasks)
         env = family.make_env(tasks)
-        trials = play(net, env, num_episodes=config.num_episodes, generator=generator)
+        trials = play(
+            net,
+            env,
+            num_episodes=config.num_episodes,
+            num_steps=config.num_steps,
+            generator=generator,
+        )
         reward = learning_rewards(tasks, trials) if learning_rewards else trials.reward
         _improve(net, optimizer, trials._replace(reward=reward), config, done, generator)
         returns = episode_returns(trials, num_episodes=config.num_episodes).mean(axis=1)
