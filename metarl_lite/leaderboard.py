@@ -87,7 +87,7 @@ def play(
     pipes, games = np.zeros((n, num_games), dtype=int), np.zeros(n, dtype=int)
     with tqdm(total=n * num_games, desc=f"{agent.name} plays", leave=False) as bar:
         while (games < num_games).any():
-            actions, memory = _decide(agent, obs.copy(), reward.copy(), begins.copy(), memory)
+            actions, memory = _decide(agent, obs, reward, begins, memory)
             obs, reward, terminated, truncated, infos = env.step(actions)
             begins = terminated | truncated
             counted = begins & (games < num_games)

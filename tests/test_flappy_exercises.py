@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from metarl_lite.envs.flappy import STANDARD, FlappyTasks, VectorFlappyBird
 from metarl_lite.exercises import flappy as ex
@@ -116,3 +117,18 @@ def test_other_numbers_break_the_heuristic_too(change):
 @pytest.mark.parametrize("change", ["latency", ("weight", 3), ("sensor", "much"), 8, ("sensor",)])
 def test_what_is_no_change_of_the_physics_is_told_so(change):
     assert ex.q6.judge(change).status == "wrong"
+
+
+def test_the_repaired_meta_learner_goes_half_way_to_the_learner_by_hand():
+    net, states, targets = torch.nn.Linear(3, 2).double(), torch.eye(3).double(), torch.ones(3, 2)
+    weight, bias = (p.detach().clone() for p in net.parameters())
+    adapted_weight, adapted_bias = weight.clone(), bias.clone()
+    for _ in range(3):
+        gradient = (adapted_weight.T + adapted_bias - targets) / 3  # of the mean of six squares
+        adapted_weight, adapted_bias = (
+            adapted_weight - 0.1 * gradient.T,
+            adapted_bias - 0.1 * gradient.sum(dim=0),
+        )
+    found = ex.meta_train(net, [0], lambda learner, task: (states, targets.double()), [])
+    expected = torch.cat([((weight + adapted_weight) / 2).flatten(), (bias + adapted_bias) / 2])
+    torch.testing.assert_close(found, expected)

@@ -162,7 +162,8 @@ def test_a_network_for_another_game_is_told_so(tmp_path, board):
 
 
 @pytest.mark.parametrize("text", ["{", "3", '[{"name": "x"}]', "null"])
-def test_a_board_that_cannot_be_read_is_left_alone(tmp_path, board, text):
+def test_a_board_that_cannot_be_read_is_left_alone(tmp_path, board, monkeypatch, text):
+    monkeypatch.setattr(leaderboard, "score", lambda *args, **kwargs: pytest.fail("too late"))
     board.parent.mkdir(parents=True)
     board.write_text(text)
     with pytest.raises(SystemExit, match="move it away"):

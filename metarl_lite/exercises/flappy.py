@@ -328,7 +328,7 @@ def pipes_passed(
     obs, _ = env.reset(seed=seed)
     first, pipes, playing = obs.copy(), np.zeros(len(tasks), dtype=int), np.ones(len(tasks), bool)
     for _ in range(100 * max_pipes):  # a pipe takes at most 96 decisions, at the slowest
-        action = controller(obs.copy(), first.copy())
+        action = controller(obs, first.copy())
         obs, _, terminated, truncated, infos = env.step(action)
         pipes[playing] = infos["score"][playing]
         playing &= ~(terminated | truncated)
