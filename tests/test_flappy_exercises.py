@@ -109,6 +109,20 @@ def test_a_controller_that_returns_other_actions_is_told_what_would_do():
     assert "zeros or ones" in ex.q5.judge(lambda obs, first: 1).message
 
 
+def test_a_controller_is_told_on_which_birds_it_fails(monkeypatch):
+    def pipes(controller, tasks):
+        return 3 * (np.abs(tasks.sensor) < 15) + 1 * (tasks.latency <= 3)
+
+    monkeypatch.setattr(ex, "pipes_passed", pipes)
+    message = ex.q5.judge(ex.heuristic).message
+    assert "4.0 where altimeter and nerves are good" in message
+    assert "1.0 where the altimeter is wrong, 3.0 where the nerves are slow" in message
+
+
+def test_physics_outside_the_family_break_nothing():
+    assert "between 0 and 12" in ex.q6.judge(("latency", 20)).message
+
+
 @pytest.mark.parametrize("change", [("sensor", 45.0), ("sensor", -30), ("latency", 12)])
 def test_other_numbers_break_the_heuristic_too(change):
     assert ex.q6.judge(change).status == "correct"
