@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from metarl_lite import convnets, evaluate, nets, returns, rollout, trials
+from metarl_lite import convnets, evaluate, film, nets, returns, rollout, trials
 from metarl_lite.algorithms import (
     dagger,
     dqn,
@@ -49,7 +49,7 @@ from metarl_lite.oracles import policy_gradient as exact_gradient
 NAN, INF = float("nan"), float("inf")
 MODULES = (
     *(agents, bayes_optimal, gittins, search),
-    *(trials, rl2, dagger),
+    *(trials, rl2, dagger, film),
     *(policy_gradient, exact_gradient),
     *(mdp, tabular, gridworld, gridnav, single, cartpole, bandits),
     *(flappy_tasks, flappy, flappy_game),
@@ -380,6 +380,7 @@ CALLS = {
     trials.input_size: {"env": GRID},
     trials.num_actions: {"env": GRID},
     trials.play: {"net": GRID_NET, "env": GRID, "num_episodes": 1, "generator": torch.Generator()},
+    film.bird_film: {"games": {"a bird": [flappy.Scene(9.0, 0.0, 9.0, (), 99.0, 0.0, 0, False)]}},
     trials.returns_by_episode: {
         "trials": trials.play(GRID_NET, GRID, generator=torch.Generator()),
         "num_episodes": 1,
@@ -751,6 +752,7 @@ BAD = {
         "env": [tabular.TabularEnv([CHAIN])],
     },
     trials.returns_by_episode: {"num_episodes": COUNTS},
+    film.bird_film: {"games": [{}, {"a bird": []}]},
     **{make: {"lr": BAD_RATES} for make in (optimizers.sgd, optimizers.momentum)},
     **{make: {"lr": BAD_RATES} for make in (optimizers.rmsprop, optimizers.adam)},
     optimizers.follow: {"num_updates": COUNTS, "score_every": COUNTS},
