@@ -64,7 +64,7 @@ def train_agent(*, seed: int = 0, total_steps: int = 2_000_000, progress: bool =
         total_steps=total_steps, gamma=0.95, hidden=(64, 64), lr=3e-3, entropy_coef=0.01
     )
     snapshots = ppo.learn(env, config, seed=seed, snapshot_every=total_steps // 100)
-    with tqdm(total=total_steps, desc="training an agent", disable=not progress) as bar:
+    with tqdm(total=total_steps, desc="training", disable=not progress, leave=False) as bar:
         for snapshot in snapshots:
             bar.update(snapshot.step - bar.n)
     return snapshot.policy

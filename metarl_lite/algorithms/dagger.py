@@ -132,17 +132,16 @@ def _batches(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield (inputs, first states, teacher's probabilities) of pieces of trials, in random order.
 
-    A piece begins with the state that the trial so far has left, as `net` sees it at the start of
-    the epoch; no gradient passes into it.
+    A piece begins with the state that the trial had come to, and no gradient passes into that.
     """
-    inputs_of_pieces, probs = (sequences(x, config.unroll) for x in (inputs, probs))
+    with torch.no_grad():
+        ends = net.states(inputs)[config.unroll - 1 :: config.unroll]
+    first = torch.cat([torch.zeros_like(ends[:1]), ends[:-1]]).flatten(0, 1)
+    inputs, probs = (sequences(x, config.unroll) for x in (inputs, probs))
     for _ in range(config.num_epochs):
-        with torch.no_grad():
-            ends = net.states(inputs)[config.unroll - 1 :: config.unroll]
-        first = torch.cat([torch.zeros_like(ends[:1]), ends[:-1]]).flatten(0, 1)
         order = torch.randperm(len(first), generator=generator)
         for rows in order.split(config.batch_size):
-            yield inputs_of_pieces[:, rows], first[rows], probs[:, rows]
+            yield inputs[:, rows], first[rows], probs[:, rows]
 
 
 def _update(
