@@ -5,10 +5,15 @@ at most in each, and is then measured by the pipes that it passes. Each row is w
 its own, `flappy_adaptation_<row>.json` beside this one.
 """
 
-import numpy as np
-from report import write_record
+from collections.abc import Callable
 
-from metarl_lite.envs.flappy import FlappyTasks, sample_tasks
+import numpy as np
+import torch
+from report import write_record
+from torch import Tensor
+
+from metarl_lite.envs.flappy import FlappyTasks, VectorFlappyBird, sample_tasks
+from metarl_lite.rollout import Transitions, step
 
 EPISODES = (0, 1, 2, 5, 10, 20)  # of experience
 MAX_PIPES = 20
@@ -18,6 +23,34 @@ SPLITS = ("held_out", "shifted")
 def hidden_tasks(split: str, num_tasks: int = 100) -> FlappyTasks:
     """Return the tasks on which every row is measured."""
     return sample_tasks(np.random.default_rng(2027), num_tasks, split=split)
+
+
+def played(
+    policy: Callable[[np.ndarray], np.ndarray],
+    env: VectorFlappyBird,
+    *,
+    seed: int,
+    visit: Callable[[Transitions, Tensor], None] | None = None,
+    max_decisions: int = 2_000,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return pipes and decisions (N,) of one game in each copy of `env`.
+
+    `visit` is handed every step's transitions (N,), and whose game it still belonged to, (N,) bool.
+    """
+    obs = torch.from_numpy(env.reset(seed=seed)[0])
+    pipes, decisions = np.zeros((2, env.num_envs))
+    playing = torch.ones(env.num_envs, dtype=torch.bool)
+    for _ in range(max_decisions):
+        if not playing.any():
+            break
+        transitions, obs = step(env, obs, torch.from_numpy(policy(obs.numpy())))
+        if visit:
+            visit(transitions, playing)
+        i = playing.numpy()
+        pipes[i] += transitions.reward.numpy()[i] > 0
+        decisions += i
+        playing = playing & ~(transitions.terminated | transitions.truncated)
+    return pipes, decisions
 
 
 def summary(pipes: np.ndarray, *, num_resamples: int = 2_000) -> dict:
