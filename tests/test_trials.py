@@ -160,6 +160,17 @@ def test_a_bird_hears_of_its_crash_when_its_next_game_begins():
     assert torch.equal(trials.inputs[1:, :, 9], trials.action[:-1].float())
 
 
+def test_one_bird_restarts_by_itself_and_only_once():
+    """A second reset at the end of a game would draw its pipes anew."""
+    _, env, trials = bird_trials(num_tasks=1)
+    seed = int(torch.randint(2**31, (), generator=torch.Generator().manual_seed(0)))
+    obs, _ = env.reset(seed=seed)
+    for inputs, action in zip(trials.inputs[:, 0], trials.action, strict=True):
+        torch.testing.assert_close(inputs[:8], torch.from_numpy(obs[0]))
+        obs, *_ = env.step(action.numpy())
+    assert trials.inputs[:, 0, -1].sum() > 2
+
+
 def test_returns_by_episode_equal_a_slow_count():
     _, _, trials = bird_trials(num_steps=100)
     returns = returns_by_episode(trials, num_episodes=4)
