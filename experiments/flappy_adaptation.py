@@ -41,7 +41,7 @@ class Loop:
 
     hidden: tuple[int, ...] = (64, 64)
     lr: float = 1e-3  # Adam's, where Adam it is
-    updates: int = 200  # after each episode
+    updates: int = 100  # after each episode
     batch_size: int = 32
     gamma: float = 0.95
     epsilon: float = 0.02  # share of actions that chance takes
@@ -51,8 +51,9 @@ class Loop:
 LOOPS = {
     "scratch": Loop(),
     "finetuned": Loop(lr=3e-4),
-    "reptile": Loop(lr=3e-4, updates=60),
-    "lstm": Loop(hidden=(32,), updates=100),
+    "reptile": Loop(lr=3e-4),
+    "scratch_small": Loop(hidden=(32,)),
+    "lstm": Loop(hidden=(32,)),
 }
 ROWS = {
     "told": "told the physics (PPO)",
@@ -62,7 +63,8 @@ ROWS = {
     "finetuned": "DQN, fine-tuned from the untold one",
     "reptile": "DQN from a Reptile initialisation",
     "maml": "MAML initialisation, taught",
-    "lstm": "DQN from scratch, LSTM optimizer",
+    "scratch_small": "DQN from scratch, 32 hidden units",
+    "lstm": "the same, with an LSTM as optimizer",
 }
 
 
@@ -251,9 +253,9 @@ def learner(row: str, *, seed: int) -> Callable[[FlappyTasks], Course]:
     if row in ("finetuned", "reptile"):
         theta = flat(best_memoryless("untold_dqn", seed=seed))
     if row == "reptile":
-        theta = reptile(theta, loop, iterations=80, num_episodes=3, seed=seed)
+        theta = reptile(theta, loop, iterations=50, num_episodes=3, seed=seed)
     if row == "lstm":
-        optimizer = lstm(loop, num_problems=30, num_episodes=5, seed=seed)
+        optimizer = lstm(loop, num_problems=50, num_episodes=5, seed=seed)
     return lambda tasks: learning(course(theta, optimizer, tasks, loop, seed=seed), loop.hidden)
 
 
