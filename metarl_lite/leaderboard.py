@@ -187,7 +187,7 @@ def main(arguments: list[str] | None = None) -> None:
     except ValueError as error:
         raise SystemExit(f"Nothing was scored, and the board is as it was: {error}") from error
     write_board(entries, BOARD)
-    print(table(entries))
+    print(f"{table(entries)}\n{len(entries)} agents so far, in {BOARD}")
 
 
 if __name__ == "__main__":

@@ -93,8 +93,9 @@ def test_every_agent_that_is_scored_is_kept_and_the_best_stands_first(tmp_path, 
     for name, code in (("glider.py", GLIDE), ("low.py", FLAP_LOW), ("second.py", GLIDE)):
         file = agent_file(tmp_path, code, name)
         leaderboard.main([str(file), "--salt", "class", "--tasks", "20"])
-    lines = capsys.readouterr().out.strip().splitlines()[-4:]
-    assert [line.split()[0] for line in lines] == ["agent", "low", "glider", "second"]
+    lines = capsys.readouterr().out.strip().splitlines()[-5:]
+    assert [line.split()[0] for line in lines[:4]] == ["agent", "low", "glider", "second"]
+    assert lines[4] == f"3 agents so far, in {board}"
     assert [entry["name"] for entry in json.loads(board.read_text())] == ["glider", "low", "second"]
     assert not list(board.parent.glob("*.draft"))
 
