@@ -39,9 +39,14 @@ TELLER_STEPS = 1_000_000
 SHORT_GAMES = TaskFamily(sample_tasks, partial(VectorFlappyBird, max_pipes=8))  # several a trial
 
 
+def make_net(seed: int) -> RecurrentActorCritic:
+    """Return an untrained network; the heights that it sees differ in the second digit."""
+    return rl2.make_net(FAMILY.make_env(STANDARD), input_scale=4.0, seed=seed)
+
+
 def train_rl2(seed: int) -> RecurrentActorCritic:
     """Return RL², trained on rewards alone."""
-    return rl2.train(rl2.make_net(FAMILY.make_env(STANDARD), seed=seed), FAMILY, RL2, seed=seed).net
+    return rl2.train(make_net(seed), FAMILY, RL2, seed=seed).net
 
 
 def train_student(seed: int) -> RecurrentActorCritic:
@@ -53,8 +58,7 @@ def train_student(seed: int) -> RecurrentActorCritic:
         obs = torch.cat([inputs[..., :8], physics], dim=-1)
         return policy(obs.flatten(0, 1)[None])[0].unflatten(0, inputs.shape[:2])
 
-    net = rl2.make_net(FAMILY.make_env(STANDARD), seed=seed)
-    return dagger.train(net, teacher, SHORT_GAMES, seed=seed).net
+    return dagger.train(make_net(seed), teacher, SHORT_GAMES, seed=seed).net
 
 
 def measured(net: RecurrentActorCritic, tasks: FlappyTasks) -> tuple[np.ndarray, np.ndarray]:

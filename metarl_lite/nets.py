@@ -145,7 +145,8 @@ class RecurrentActorCritic(nn.Module):
 
     Inputs are (task, input) for one step and (time, task, input) for a sequence, states (..., task,
     hidden). An embedding of ReLUs comes before the GRU: "this arm was pulled *and* it paid" is no
-    sum of the inputs. There is one copy of the weights; the tasks are its batch, and never mix.
+    sum of the inputs, which count `input_scale` times: more than 1 where they are small numbers.
+    There is one copy of the weights; the tasks are its batch, and never mix.
     """
 
     def __init__(
@@ -154,12 +155,16 @@ class RecurrentActorCritic(nn.Module):
         num_actions: int,
         *,
         hidden_size: int = 64,
+        input_scale: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         check_count("input_size", input_size)
         check_count("num_actions", num_actions)
         check_count("hidden_size", hidden_size)
+        if not 0 < input_scale < float("inf"):
+            raise ValueError(f"input_scale must be a positive number, got {input_scale}")
+        self.input_scale = input_scale
         self.embedding = nn.Linear(input_size, hidden_size)
         self.gru = nn.GRU(hidden_size, hidden_size)
         self.policy = nn.Linear(hidden_size, num_actions)
@@ -181,8 +186,7 @@ class RecurrentActorCritic(nn.Module):
     def states(self, inputs: Tensor, state: Tensor | None = None) -> Tensor:
         """Return the states (time, task, hidden) along inputs (time, task, input) of whole trials.
 
-        The same as `step` from the initial state on, or from `state` (task, hidden), in one call
-        that gradients pass through.
+        The same as `step` from `state` (task, hidden) on, or from nothing; gradients pass through.
         """
         return self.gru(self._embedded(inputs), None if state is None else state[None])[0]
 
@@ -192,7 +196,7 @@ class RecurrentActorCritic(nn.Module):
 
     def _embedded(self, inputs: Tensor) -> Tensor:
         """Return the features (..., task, hidden) of inputs (..., task, input)."""
-        return self.embedding(inputs).relu()
+        return self.embedding(self.input_scale * inputs).relu()
 
 
 class EquivariantActorCritic(nn.Module):

@@ -140,6 +140,15 @@ def test_a_recurrent_step_is_torchs_gru_cell_on_rectified_features():
     torch.testing.assert_close(net.states(inputs[None], sequence[0])[0], sequence[1])
 
 
+def test_an_input_scale_of_three_is_three_times_the_inputs():
+    nets = [
+        RecurrentActorCritic(3, 2, hidden_size=4, input_scale=scale, generator=generator())
+        for scale in (1.0, 3.0)
+    ]
+    inputs = torch.randn(6, 5, 3, generator=generator(1))
+    torch.testing.assert_close(nets[1].states(inputs), nets[0].states(3 * inputs))
+
+
 def bandit_inputs(num_arms, *, time=4, tasks=3):
     """Random inputs as `trials.encode` makes them for a bandit, the first of them a beginning."""
     generator = torch.Generator().manual_seed(5)

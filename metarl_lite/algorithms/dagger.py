@@ -32,7 +32,7 @@ Teacher = Callable[[Tensor, Any], Tensor]  # inputs (time, task, input), tasks -
 class DaggerConfig:
     """Defaults teach Flappy Bird in any physics in less than a minute."""
 
-    iterations: int = 52
+    iterations: int = 40
     num_tasks: int = 128  # fresh tasks an iteration
     num_steps: int = 512  # of a trial
     unroll: int = 64  # steps that a gradient passes back through

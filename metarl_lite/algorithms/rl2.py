@@ -75,13 +75,14 @@ class RL2Result:
 
 
 def make_net(
-    env: gym.vector.VectorEnv, *, hidden_size: int = 64, seed: int
+    env: gym.vector.VectorEnv, *, hidden_size: int = 64, input_scale: float = 1.0, seed: int
 ) -> RecurrentActorCritic:
     """Return an untrained network that fits the observations and actions of `env`."""
     return RecurrentActorCritic(
         input_size(env),
         num_actions(env),
         hidden_size=hidden_size,
+        input_scale=input_scale,
         generator=torch.Generator().manual_seed(seed),
     )
 
