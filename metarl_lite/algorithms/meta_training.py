@@ -24,15 +24,15 @@ MAX_NORM = 1.0  # of a meta-gradient that was back-propagated
 
 @dataclass(frozen=True)
 class MetaConfig:
-    """Defaults train an optimizer for small Q-networks within a minute."""
+    """Defaults train an optimizer for small Q-networks by `evolve` within a minute."""
 
-    num_problems: int = 150
+    num_problems: int = 240
     num_updates: int = 60  # of the agents, on each problem
     truncation: int = 60  # updates of the agents between two of the meta-learner
-    lr: float = 0.02  # of the meta-learner's Adam, falling linearly
-    final_lr: float = 0.002
+    lr: float = 0.06  # of the meta-learner's Adam, falling linearly
+    final_lr: float = 0.005
     score_every: int = 5  # updates
-    noise: float = 0.1  # evolution strategies: standard deviation of the weights' perturbation
+    noise: float = 0.05  # evolution strategies: standard deviation of the weights' perturbation
     persistent: bool = True  # evolution strategies: perturbations count on after a truncation
     worst: float = 10.0  # a score that is no number, or larger, counts as this: it has diverged
     second_order: bool = False  # back-propagation: also through the agents' gradients
