@@ -153,8 +153,11 @@ def course(
 
 
 def reptile(theta: Tensor, loop: Loop, *, iterations: int, num_episodes: int, seed: int) -> Tensor:
-    """Return an initialisation (1, D): theta moved towards what the loop makes of it, again and
-    again (Nichol et al. 2018), by a share that falls from a half to nothing."""
+    """Return an initialisation (1, D) for the loop, found by it (Nichol et al. 2018).
+
+    Each iteration moves theta towards what the loop has made of it, by a share that falls from a
+    half to nothing.
+    """
     rng = np.random.default_rng(seed)
     for i in trange(iterations, leave=False):
         settings = {"seed": int(rng.integers(2**31)), "num_episodes": num_episodes}
@@ -168,12 +171,8 @@ def lstm(loop: Loop, *, num_problems: int, num_episodes: int, seed: int) -> Opti
 
     def make_problem(seed: int) -> Problem:
         tasks = sample_tasks(np.random.default_rng(seed), 8)
-        start, birds, calls = (
-            fresh(tasks, loop.hidden, seed=seed),
-            Birds(tasks, loop, seed=seed),
-            count(),
-        )
-        env = VectorFlappyBird(tasks, max_pipes=3)
+        start, birds = fresh(tasks, loop.hidden, seed=seed), Birds(tasks, loop, seed=seed)
+        env, calls = VectorFlappyBird(tasks, max_pipes=3), count()
 
         def gradient(theta: Tensor) -> tuple[Tensor, Tensor]:
             if next(calls) % loop.updates == 0:
@@ -181,10 +180,8 @@ def lstm(loop: Loop, *, num_problems: int, num_episodes: int, seed: int) -> Opti
             return birds.gradient(theta)
 
         def score(theta: Tensor) -> Tensor:
-            return (
-                -torch.from_numpy(played(greedy(theta, loop.hidden), env, seed=seed)[1]).float()
-                / 100
-            )
+            _, decisions = played(greedy(theta, loop.hidden), env, seed=seed)
+            return -torch.from_numpy(decisions).float() / 100
 
         return Problem(start.theta, start.kind, gradient, score)
 
@@ -273,9 +270,8 @@ def main() -> None:
         begin = time.process_time()
         adapts = learner(arguments.row, seed=seed)
         seconds.append(round(time.process_time() - begin, 1))
-        for split, (found, spent) in measure(
-            adapts, tell=PHYSICS if arguments.row == "told" else ()
-        ).items():
+        tell = PHYSICS if arguments.row == "told" else ()
+        for split, (found, spent) in measure(adapts, tell=tell).items():
             pipes[split].append(found)
             steps[split].append(spent)
         print(arguments.row, seed, pipes["held_out"][-1].mean(axis=1).round(2), flush=True)
