@@ -26,7 +26,7 @@ from metarl_lite.trials import returns_by_episode
 
 SLOWEST = 760  # decisions of a game of 20 pipes, at most
 RL2 = rl2.RL2Config(
-    iterations=250,
+    iterations=150,
     num_tasks=128,
     num_steps=256,
     num_minibatches=8,
