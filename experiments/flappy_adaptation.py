@@ -250,9 +250,9 @@ def learner(row: str, *, seed: int) -> Callable[[FlappyTasks], Course]:
     if row in ("finetuned", "reptile"):
         theta = flat(best_memoryless("untold_dqn", seed=seed))
     if row == "reptile":
-        theta = reptile(theta, loop, iterations=50, num_episodes=3, seed=seed)
+        theta = reptile(theta, loop, iterations=30, num_episodes=3, seed=seed)
     if row == "lstm":
-        optimizer = lstm(loop, num_problems=50, num_episodes=5, seed=seed)
+        optimizer = lstm(loop, num_problems=25, num_episodes=5, seed=seed)
     return lambda tasks: learning(course(theta, optimizer, tasks, loop, seed=seed), loop.hidden)
 
 
