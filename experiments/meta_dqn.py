@@ -75,7 +75,7 @@ def grids(rng: np.random.Generator, num_tasks: int) -> tuple[MDP, ...]:
 
 def tabular(
     seed: int,
-    agents: int = 16,
+    agents: int = 24,
     *,
     config: AgentConfig = SMALL,
     worlds: Callable = random_worlds,
@@ -154,8 +154,8 @@ def compare(contestants: dict, make_problem: Callable, **how) -> dict:
 
 def trainers(seed: int) -> dict:
     """Return the updates to 90 % of rules that were meta-trained in different ways."""
-    whole = replace(ROUNDS, num_problems=90)
-    cut = replace(ROUNDS, num_problems=40, truncation=20, lr=0.005, final_lr=0.001)
+    whole = replace(ROUNDS, num_problems=40)
+    cut = replace(ROUNDS, num_problems=40, num_updates=60, truncation=20, lr=0.005, final_lr=0.001)
 
     def soft(problem_seed: int) -> Problem:
         return tabular(problem_seed, 32, temperature=0.3)
@@ -194,8 +194,7 @@ def against_baselines(seed: int, rule, cases: dict, grids: dict = GRIDS, **how) 
 
 def transfer(seed: int) -> dict:
     """Return how a rule of the chapter's family does elsewhere; baselines are tuned there anew."""
-    rounds = replace(ROUNDS, num_problems=120)
-    result = evolve(initial_weights(seed=seed), tabular, rounds, seed=seed)
+    result = evolve(initial_weights(seed=seed), tabular, ROUNDS, seed=seed)
 
     def case(worlds: Callable = random_worlds, **changed) -> Callable:
         config = replace(SMALL, **changed)
@@ -211,18 +210,17 @@ def transfer(seed: int) -> dict:
         "sparse transitions": case(sparse_worlds),
         "GridNav": case(grids),
     }
-    how = {"level": -0.9, "num_updates": 300, "score_every": 1}
+    how = {"level": -0.9, "num_updates": 600, "score_every": 1}
     return against_baselines(seed, learned(result.weights), cases, **how)
 
 
 def on_gridnav(seed: int) -> dict:
     """Return how a rule that practised on GridNav does on held-out goals."""
 
-    def worlds(s: int, agents: int = 16) -> Problem:
+    def worlds(s: int, agents: int = 24) -> Problem:
         return tabular(s, agents, worlds=grids, config=replace(SMALL, epsilon=0.5))
 
-    rounds = replace(ROUNDS, num_problems=160, num_updates=80, truncation=80)
-    result = evolve(initial_weights(seed=seed), worlds, rounds, seed=seed)
+    result = evolve(initial_weights(seed=seed), worlds, ROUNDS, seed=seed)
     how = {"level": -0.9, "num_updates": 400, "score_every": 1}
     return against_baselines(seed, learned(result.weights), {"GridNav": worlds}, **how)
 
