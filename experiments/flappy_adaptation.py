@@ -52,7 +52,6 @@ LOOPS = {
     "scratch": Loop(),
     "finetuned": Loop(lr=3e-4),
     "reptile": Loop(lr=3e-4),
-    "scratch_small": Loop(hidden=(32,)),
     "lstm": Loop(hidden=(32,)),
 }
 ROWS = {
@@ -63,8 +62,7 @@ ROWS = {
     "finetuned": "DQN, fine-tuned from the untold one",
     "reptile": "DQN from a Reptile initialisation",
     "maml": "MAML initialisation, taught",
-    "scratch_small": "DQN from scratch, 32 hidden units",
-    "lstm": "the same, with an LSTM as optimizer",
+    "lstm": "DQN from scratch, LSTM optimizer",
 }
 
 
