@@ -20,7 +20,7 @@ import torch
 from report import write_record
 from torch import Tensor
 
-from metarl_lite.algorithms.learned_optimizer import initial_weights, learned
+from metarl_lite.algorithms.learned_optimizer import OptimizerConfig, initial_weights, learned
 from metarl_lite.algorithms.meta_dqn import (
     AgentConfig,
     dqn_problem,
@@ -98,7 +98,7 @@ POLES = AgentConfig(hidden=(64,), gamma=0.97, epsilon=0.2, first_steps=10)
 LONGEST, GAMES = 200, 4
 
 
-def poles(seed: int, agents: int = 16, *, spread: float = 1.5) -> Problem:
+def poles(seed: int, agents: int = 24, *, spread: float = 1.5) -> Problem:
     """Return fresh agents on cart-poles of changed physics; the score is minus the share of 200.
 
     That is the mean length of four greedy games, of 200 steps at most, over 200.
@@ -228,13 +228,22 @@ def on_gridnav(seed: int) -> dict:
 def on_poles(seed: int) -> dict:
     """Return how a rule that practised on cart-poles does on held-out physics, and on wider ones.
 
-    Both are followed for five times as many updates as it practised.
+    Both are followed for five times as many updates as one truncation holds.
     """
-    rounds = replace(ROUNDS, num_problems=80, num_updates=600, truncation=600, score_every=60)
-    result = evolve(initial_weights(seed=seed), poles, rounds, seed=seed)
+    rounds = replace(
+        ROUNDS,
+        num_problems=40,
+        num_updates=1_800,
+        truncation=600,
+        score_every=60,
+        lr=0.04,
+        noise=0.1,
+    )
+    told = OptimizerConfig(clock=rounds.num_updates)
+    result = evolve(initial_weights(told, seed=seed), poles, rounds, told, seed=seed)
     how = {"level": -0.9, "num_updates": 3_000, "score_every": 20}
     cases = {"cart-poles": poles, "wider physics": partial(poles, spread=2.5)}
-    rows = against_baselines(seed, learned(result.weights), cases, POLE_GRIDS, **how)
+    rows = against_baselines(seed, learned(result.weights, told), cases, POLE_GRIDS, **how)
     return rows | {"meta_losses": result.losses.tolist()}
 
 

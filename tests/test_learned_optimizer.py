@@ -103,3 +103,17 @@ def test_kind_and_time_matter_in_the_adam_like_form():
     found = steps_of(optimizer, problem_of(torch.zeros(1, 2), torch.tensor([0, 1])), ones)
     assert (found[:, :, 0] != found[:, :, 1]).all()
     assert not torch.allclose(found[0], found[2])
+
+
+def test_past_its_clock_the_lstm_is_told_no_later_time():
+    (gradient,) = gradients(2, 3, updates=1)
+    steps = {}
+    for clock in (500, 900):
+        config = OptimizerConfig(hidden_size=3, clock=clock)
+        optimizer = learned(random_weights(config), config)
+        memory = optimizer.start(problem_of(gradient))
+        for k in (300, 500, 900):
+            steps[clock, k] = optimizer.update(gradient, memory._replace(step=k - 1))[0]
+    torch.testing.assert_close(steps[500, 900], steps[500, 500])
+    assert not torch.allclose(steps[500, 500], steps[500, 300])
+    assert not torch.allclose(steps[900, 900], steps[900, 500])

@@ -29,6 +29,7 @@ class OptimizerConfig:
     lr: float = 0.03  # the scale of a step
     gain: float = 3.0  # of the two outputs: how fast they move in meta-training
     num_kinds: int = 4  # kinds of coordinates it can tell apart, such as weights and biases
+    clock: int = 120  # updates that it is told of; past what it practised, time stands still
     adam_like: bool = True  # False: as in 2016, from the preprocessed gradient alone
 
     def __post_init__(self) -> None:
@@ -132,7 +133,7 @@ def _update(
     inputs = [preprocess(gradient)]
     if config.adam_like:
         inputs = [normalised, *inputs, root.log() / 5 + 1]
-    context = _context(memory.kind, k) if config.adam_like else memory.kind[:0]
+    context = _context(memory.kind, min(k, config.clock)) if config.adam_like else memory.kind[:0]
     gates = parts["context"] @ context + parts["bias"]
     gates = gates + parts["input"] @ torch.cat([*inputs, memory.hidden], dim=1)
     write, keep, show, new = gates.chunk(4, dim=1)
