@@ -21,7 +21,7 @@ from flappy_protocol import EPISODES, MAX_PIPES, SPLITS, hidden_tasks, played, w
 from torch import Tensor, nn
 from tqdm import trange
 
-from metarl_lite.algorithms.learned_optimizer import initial_weights, learned
+from metarl_lite.algorithms.learned_optimizer import OptimizerConfig, initial_weights, learned
 from metarl_lite.algorithms.meta_dqn import AgentConfig, dqn_problem, q_values, td_gradient
 from metarl_lite.algorithms.meta_training import MetaConfig, evolve
 from metarl_lite.algorithms.optimizers import Optimizer, Problem, adam
@@ -187,9 +187,16 @@ def lstm(loop: Loop, *, num_problems: int, num_episodes: int, seed: int) -> Opti
         num_problems=num_problems,
         num_updates=num_episodes * loop.updates,
         truncation=loop.updates,
+        lr=0.06,
+        final_lr=0.005,
         score_every=loop.updates // 2,
+        noise=0.05,
     )
-    return learned(evolve(initial_weights(seed=seed), make_problem, config, seed=seed).weights)
+    rule = OptimizerConfig(clock=10_000)  # never stands still
+    weights = evolve(
+        initial_weights(rule, seed=seed), make_problem, config, rule, seed=seed
+    ).weights
+    return learned(weights, rule)
 
 
 def learning(thetas: Iterator[tuple[Tensor, float]], hidden: tuple[int, ...] = (64, 64)) -> Course:
