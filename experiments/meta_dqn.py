@@ -154,8 +154,8 @@ def compare(contestants: dict, make_problem: Callable, **how) -> dict:
 
 def trainers(seed: int) -> dict:
     """Return the updates to 90 % of rules that were meta-trained in different ways."""
-    whole = replace(ROUNDS, num_problems=40)
-    cut = replace(ROUNDS, num_problems=40, num_updates=60, truncation=20, lr=0.005, final_lr=0.001)
+    whole = replace(ROUNDS, num_problems=80)
+    cut = replace(ROUNDS, num_problems=40, truncation=20, lr=0.005, final_lr=0.001)
 
     def soft(problem_seed: int) -> Problem:
         return tabular(problem_seed, 32, temperature=0.3)

@@ -29,7 +29,7 @@ class OptimizerConfig:
     lr: float = 0.03  # the scale of a step
     gain: float = 3.0  # of the two outputs: how fast they move in meta-training
     num_kinds: int = 4  # kinds of coordinates it can tell apart, such as weights and biases
-    clock: int = 120  # updates that it is told of; past what it practised, time stands still
+    clock: int = 60  # updates that it is told of; past what it practised, time stands still
     adam_like: bool = True  # False: as in 2016, from the preprocessed gradient alone
 
     def __post_init__(self) -> None:

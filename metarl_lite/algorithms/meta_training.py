@@ -26,8 +26,8 @@ MAX_NORM = 1.0  # of a meta-gradient that was back-propagated
 class MetaConfig:
     """Defaults train an optimizer for small Q-networks by `evolve` within a minute."""
 
-    num_problems: int = 140
-    num_updates: int = 120  # of the agents, on each problem
+    num_problems: int = 250
+    num_updates: int = 60  # of the agents, on each problem
     truncation: int = 60  # updates of the agents between two of the meta-learner
     lr: float = 0.06  # of the meta-learner's Adam, falling linearly
     final_lr: float = 0.005
