@@ -3,9 +3,11 @@
 The horizon grows in stages: over 100 pulls an untrained network learns next to nothing, over 10 it
 soon finds out that arms should be tried and good ones kept. With `--equivariant` the network treats
 all arms alike, and needs no stages. With `--luckless` it learns from rewards without their luck,
-and is still told the rewards themselves: faster at first, no better in the end. The record, `rl2_bandits_ARMS.json`
-beside this file, holds arguments, seconds, versions, the course of training and the mean return on
-fresh tasks, in rewards as drawn and with the luck of the tasks taken out.
+and is still told the rewards themselves: faster at first, no better in the end.
+
+The record, `rl2_bandits_ARMS.json` beside this file, holds arguments, seconds, versions, the course
+of training and the mean return on fresh tasks, in rewards as drawn and with the luck of the tasks
+taken out.
 """
 
 import argparse
