@@ -2,12 +2,9 @@
 
 The horizon grows in stages: over 100 pulls an untrained network learns next to nothing, over 10 it
 soon finds out that arms should be tried and good ones kept. With `--equivariant` the network treats
-all arms alike, and needs no stages. With `--luckless` it learns from rewards without their luck,
-and is still told the rewards themselves: faster at first, no better in the end.
-
-The record, `rl2_bandits_ARMS.json` beside this file, holds arguments, seconds, versions, the course
-of training and the mean return on fresh tasks, in rewards as drawn and with the luck of the tasks
-taken out.
+all arms alike, and needs no stages. The record, `rl2_bandits_ARMS.json` beside this file, holds
+arguments, seconds, versions, the course of training and the mean return on fresh tasks, in rewards
+as drawn and with the luck of the tasks taken out.
 """
 
 import argparse
@@ -22,7 +19,7 @@ from metarl_lite.envs.bandits import BernoulliBandits, sample_tasks
 from metarl_lite.envs.family import TaskFamily
 from metarl_lite.nets import EquivariantActorCritic
 from metarl_lite.oracles.bandits import cumulative_regret
-from metarl_lite.trials import Trials, episode_returns, play
+from metarl_lite.trials import episode_returns, play
 
 FIRST_STAGES = (  # (pulls, settings)
     (10, RL2Config(iterations=60, lr=5e-3, final_lr=5e-3)),
@@ -56,16 +53,6 @@ def family(num_arms: int, horizon: int) -> TaskFamily:
     )
 
 
-def luckless(means: np.ndarray, trials: Trials) -> torch.Tensor:
-    """Return minus the regret of every pull, (time, task), to learn from in place of its reward.
-
-    Given what was done so far, a reward differs from its arm's mean by chance alone, and the best
-    arm's mean depends on no action: the policy gradient keeps its expectation and loses noise.
-    """
-    means = torch.tensor(means, dtype=torch.float32)
-    return means.gather(1, trials.action.T).T - means.amax(dim=1)
-
-
 def measure(net, num_arms: int, horizon: int, *, num_trials: int, seed: int) -> dict:
     """Return mean and standard error over fresh tasks, raw and as optimum less regret.
 
@@ -92,7 +79,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--num-arms", type=int, default=5)
     parser.add_argument("--equivariant", action="store_true")
-    parser.add_argument("--luckless", action="store_true", help="learn from regrets, not rewards")
     parser.add_argument("--seed", type=int, default=2026)
     arguments = parser.parse_args()
     num_arms, seed = arguments.num_arms, arguments.seed
@@ -107,8 +93,7 @@ def main() -> None:
         ({"horizon": horizon}, family(num_arms, horizon), config)
         for horizon, config in (EQUIVARIANT_STAGES if arguments.equivariant else stages)
     ]
-    learning_rewards = luckless if arguments.luckless else None
-    net, record = train_in_stages(untrained, stages, seed=seed, learning_rewards=learning_rewards)
+    net, record = train_in_stages(untrained, stages, seed=seed)
     held_out = measure(net, num_arms, 100, num_trials=20_000, seed=seed + 1_000_000)
     name = f"rl2_bandits_{'equivariant_' if arguments.equivariant else ''}{num_arms}"
     write_record(name, {"arguments": vars(arguments), "held_out": held_out} | record)

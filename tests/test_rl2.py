@@ -141,33 +141,6 @@ def test_tasks_must_split_into_minibatches():
         RL2Config(num_tasks=10, num_minibatches=4)
 
 
-def test_learning_rewards_replace_those_learned_from_and_not_those_told():
-    family = TaskFamily(
-        lambda rng, num_tasks: rng.random((num_tasks, 2)),
-        lambda tasks: BernoulliBandits(tasks, horizon=6),
-    )
-    net = make_net(BernoulliBandits(np.zeros((1, 2))), seed=0)
-    config = RL2Config(iterations=2, num_tasks=16)
-    seen = []
-
-    def nothing_pays(tasks, trials):
-        seen.append((tasks, trials))
-        return torch.zeros_like(trials.reward)
-
-    paid = train(net, family, config, seed=1)
-    same = train(net, family, config, seed=1, learning_rewards=lambda _, trials: trials.reward)
-    unpaid = train(net, family, config, seed=1, learning_rewards=nothing_pays)
-    assert (paid.returns == same.returns).all()
-    assert paid.returns[0] == unpaid.returns[0]  # those of the play before the first update
-    tasks, trials = seen[0]
-    assert tasks.shape == (16, 2)
-    told = trials.inputs[1:, :, 3]  # after the observation's and the actions' one-hots
-    assert (told == trials.reward[:-1]).all()
-    assert any(
-        (a != b).any() for a, b in zip(paid.net.parameters(), unpaid.net.parameters(), strict=True)
-    )
-
-
 def test_trials_may_have_a_fixed_length_and_episodes_that_end_at_different_steps():
     net = make_net(flappy.FAMILY.make_env(flappy.STANDARD), hidden_size=4, seed=0)
     config = RL2Config(iterations=1, num_tasks=8, num_steps=60, num_minibatches=2)

@@ -6,9 +6,8 @@ used. Axes: (time, task, feature), with time running over the trial.
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -22,8 +21,6 @@ from metarl_lite.envs.family import TaskFamily
 from metarl_lite.nets import RecurrentActorCritic, entropy, log_prob
 from metarl_lite.returns import discounted_returns, gae
 from metarl_lite.trials import Trials, episode_returns, input_size, num_actions, play
-
-LearningRewards = Callable[[Any, Trials], Tensor]  # tasks, what happened -> (time, task)
 
 
 @dataclass(frozen=True)
@@ -144,13 +141,11 @@ def learn(
     config: RL2Config = RL2Config(),
     *,
     seed: int,
-    learning_rewards: LearningRewards | None = None,
 ) -> Iterator[RL2Result]:
     """Yield the live network and the (episode,) mean returns of its trials, every iteration.
 
     Each iteration draws fresh tasks, so these returns are those of tasks never seen before. `net`
-    itself stays as it is; the one that is yielded goes on learning. `learning_rewards` says what
-    to learn from in place of the rewards paid, such as their means, where the tasks tell them.
+    itself stays as it is; the one that is yielded goes on learning.
     """
     net = copy.deepcopy(net)
     generator = torch.Generator().manual_seed(seed)
@@ -159,8 +154,7 @@ def learn(
     for iteration in range(config.iterations):
         done = iteration / config.iterations
         optimizer.param_groups[0]["lr"] = config.lr + done * (config.final_lr - config.lr)
-        tasks = family.sample_tasks(rng, config.num_tasks)
-        env = family.make_env(tasks)
+        env = family.make_env(family.sample_tasks(rng, config.num_tasks))
         trials = play(
             net,
             env,
@@ -168,8 +162,7 @@ def learn(
             num_steps=config.num_steps,
             generator=generator,
         )
-        reward = learning_rewards(tasks, trials) if learning_rewards else trials.reward
-        _improve(net, optimizer, trials._replace(reward=reward), config, done, generator)
+        _improve(net, optimizer, trials, config, done, generator)
         returns = episode_returns(trials, num_episodes=config.num_episodes).mean(axis=1)
         yield RL2Result(net, returns)
 
@@ -180,12 +173,11 @@ def train(
     config: RL2Config = RL2Config(),
     *,
     seed: int,
-    learning_rewards: LearningRewards | None = None,
     progress: bool = False,
 ) -> RL2Result:
     """Return the network after `config.iterations`, and how its returns grew."""
     returns = []
-    course = learn(net, family, config, seed=seed, learning_rewards=learning_rewards)
+    course = learn(net, family, config, seed=seed)
     for snapshot in tqdm(course, total=config.iterations, disable=not progress, leave=False):
         returns.append(snapshot.returns)
     return RL2Result(snapshot.net, np.array(returns))
