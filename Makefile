@@ -13,6 +13,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 IDENTITY := $(shell $(PYTHON) -c 'import os, sys, zlib; print("%d.%d.%d-%x" % (sys.version_info[:3] + (zlib.crc32((sys.base_prefix + os.getcwd()).encode()),)))' 2>/dev/null)
 READY    := $(VENV)/ready-$(IDENTITY)
 
+define RIGHT_PYTHON
+$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "The book needs Python 3.11, 3.12 or 3.13, and '$(PYTHON)' is not one: say, for example, make book PYTHON=python3.12" >&2; exit 1; }
+endef
+
+# The game alone needs three packages, and an environment that is made within a minute.
+GAME_VENV  := $(VENV)-game
+GAME_READY := $(GAME_VENV)/ready-$(IDENTITY)
+
 .PHONY: help book test lab play bench clean
 .DEFAULT_GOAL := help
 
@@ -41,21 +50,28 @@ test: $(READY)
 lab: $(READY)
 	$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/chapters $(if $(filter 0,$(shell id -u)),--allow-root)
 
-play: $(READY)
-	@$(PY) -m metarl_lite.play
+play: $(if $(wildcard $(READY)),,$(GAME_READY))
+	@$(if $(wildcard $(READY)),$(VENV),$(GAME_VENV))/bin/python -m metarl_lite.play
 
 bench: $(READY)
 	@for script in experiments/bench_*.py; do $(PY) $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) _build .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(GAME_VENV) _build .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(READY): requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-	  { echo "The book needs Python 3.11, 3.12 or 3.13, and '$(PYTHON)' is not one: say, for example, make book PYTHON=python3.12" >&2; exit 1; }
+	@$(RIGHT_PYTHON)
 	@echo "Making $(VENV) with $(PYTHON) (some minutes the first time)"
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
 	@$(PY) -m pip install -qq --requirement requirements.txt
 	@$(PY) -m pip install -qq --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(GAME_READY): requirements.txt
+	@$(RIGHT_PYTHON)
+	@echo "Making $(GAME_VENV) with $(PYTHON)"
+	@rm -rf $(GAME_VENV)
+	@$(PYTHON) -m venv $(GAME_VENV)
+	@$(GAME_VENV)/bin/python -m pip install -qq --constraint requirements.txt gymnasium numpy pygame
 	@touch $@

@@ -15,14 +15,13 @@ import numpy as np
 import torch
 from flappy_protocol import EPISODES, MAX_PIPES, SPLITS, hidden_tasks, write_row
 
-from metarl_lite import play
 from metarl_lite.algorithms import dagger, rl2
 from metarl_lite.envs.family import TaskFamily
 from metarl_lite.envs.flappy import FAMILY, STANDARD, FlappyTasks, VectorFlappyBird, sample_tasks
 from metarl_lite.envs.flappy_tasks import told
+from metarl_lite.flappy_agent import train_agent
 from metarl_lite.nets import RecurrentActorCritic
-from metarl_lite.trials import play as play_trials
-from metarl_lite.trials import returns_by_episode
+from metarl_lite.trials import play, returns_by_episode
 
 SLOWEST = 760  # decisions of a game of 20 pipes, at most
 RL2 = rl2.RL2Config(
@@ -51,7 +50,7 @@ def train_rl2(seed: int) -> RecurrentActorCritic:
 
 def train_student(seed: int) -> RecurrentActorCritic:
     """Return a network that was taught by another one, which was told the physics."""
-    policy = play.train_agent(seed=seed, total_steps=TELLER_STEPS, progress=False)
+    policy = train_agent(seed=seed, total_steps=TELLER_STEPS, progress=False)
 
     def teacher(inputs: torch.Tensor, tasks) -> torch.Tensor:
         physics = torch.from_numpy(told(tasks)).float().expand(*inputs.shape[:2], -1)
@@ -64,7 +63,7 @@ def train_student(seed: int) -> RecurrentActorCritic:
 def measured(net: RecurrentActorCritic, tasks: FlappyTasks) -> tuple[np.ndarray, np.ndarray]:
     """Return pipes (episode, task) of the games after EPISODES, and the mean steps before each."""
     num_games = EPISODES[-1] + 1
-    trials = play_trials(
+    trials = play(
         net,
         VectorFlappyBird(tasks, max_pipes=MAX_PIPES),
         num_steps=num_games * SLOWEST,

@@ -1,14 +1,13 @@
 """Score an agent on hidden birds: `python -m metarl_lite.leaderboard FILE`.
 
-FILE is an agent saved with `metarl_lite.play.save_agent`, or Python with a function
+FILE is an agent that `flappy_agent.save_agent` wrote, or Python with a function
 
     def act(obs, reward, begins, memory):
         return actions, memory
 
-that plays N birds at once: what they see, (N, 8); what the last decision paid, (N,); whether a game
-begins, (N,) bool; and what the function itself returned last, None at the very start. Every bird
-has physics of its own, which nobody tells, and plays six games in them. The first is scored, played
-without experience, and the sixth, after five games of it. Which birds come follows from the salt.
+as `flappy_agent` describes it. Every bird has physics of its own, which nobody tells, and plays six
+games in them. The first is scored, played without experience, and the sixth, after five games of
+it. Which birds come follows from the salt.
 """
 
 import argparse
@@ -19,7 +18,6 @@ import os
 import secrets
 import sys
 import traceback
-from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +27,7 @@ from tqdm import tqdm
 
 from metarl_lite.checks import check_count
 from metarl_lite.envs.flappy import FlappyTasks, VectorFlappyBird, sample_tasks
-from metarl_lite.play import load_agent
+from metarl_lite.flappy_agent import Act, load_agent
 
 BOARD = Path("_build/flappy_leaderboard.json")
 SPLITS, SCORED = ("held_out", "shifted"), (0, 5)  # physics, and games of experience
@@ -41,7 +39,7 @@ class Agent(NamedTuple):
     """Who is scored: a name, the function `act`, the physics it is told, and where it stands."""
 
     name: str
-    act: Callable
+    act: Act
     tell: tuple[str, ...] = ()
     source: str = ""
 
@@ -52,11 +50,7 @@ def read_agent(path: Path) -> Agent:
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
     if path.suffix == ".pt":
-        try:
-            policy, tell = load_agent(path)
-        except Exception as error:
-            raise ValueError(f"{path} holds no agent that save_agent wrote: {error}") from error
-        return Agent(path.stem, lambda obs, reward, begins, memory: (policy(obs), memory), tell)
+        return Agent(path.stem, *load_agent(path))
     if path.suffix != ".py":
         raise ValueError(f"an agent is a .py or a .pt file, not {path.name}")
     spec = spec_from_file_location("agent", path)

@@ -1,34 +1,30 @@
 """Play Flappy Bird in a window: `python -m metarl_lite.play`, or beside an agent with `--agent`.
 
 Space, the up key or a click flaps; 1 to 7 choose physics, R draws some at random; Escape quits. The
-agent is the one saved as `AGENT`, or one that is trained first, which takes about half a minute.
+agent is the one that `flappy_agent` has saved, or one that is trained first, for about half a
+minute. It keeps what it remembers as long as the physics stay. Only the agent needs torch.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
 import numpy as np
 import pygame
-import torch
-from torch import nn
-from tqdm import tqdm
 
-from metarl_lite.algorithms import ppo
 from metarl_lite.envs.flappy import FLOOR, GROUND, HEIGHT, WIDTH, VectorFlappyBird
 from metarl_lite.envs.flappy_game import FPS
 from metarl_lite.envs.flappy_pictures import OUTLINE
 from metarl_lite.envs.flappy_render import draw, text
 from metarl_lite.envs.flappy_tasks import PHYSICS, FlappyTasks, sample_tasks
-from metarl_lite.nets import stacked_mlp
-from metarl_lite.rollout import greedy_policy
 
-AGENT = Path("_build/flappy_agent.pt")
+if TYPE_CHECKING:
+    from metarl_lite.flappy_agent import Act
+
 FRAME_SKIP = 3  # frames between two decisions of the agent; a person may flap in any
 PRESETS = {
     "standard": FlappyTasks(),
@@ -39,59 +35,43 @@ PRESETS = {
     "slow nerves": FlappyTasks(latency=10),
     "wrong altimeter": FlappyTasks(sensor=50.0),  # fools only the agent: you see the bird
 }
-Policy = Callable[[np.ndarray], np.ndarray]
-
-
-def save_agent(net: nn.Sequential, path: Path = AGENT, *, tell: tuple[str, ...] = ()) -> None:
-    """Write a stack of one network, which reads observations that `tell` these physics."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sizes = [net[0].weight.shape[1], *(layer.weight.shape[2] for layer in net[::2])]
-    torch.save({"sizes": sizes, "tell": list(tell), "weights": net.state_dict()}, path)
-
-
-def load_agent(path: Path = AGENT) -> tuple[Policy, tuple[str, ...]]:
-    """Return the policy of a saved agent, and the physics that it wants to be told."""
-    saved = torch.load(path, weights_only=True)
-    net = stacked_mlp(tuple(saved["sizes"]), num_copies=1)
-    net.load_state_dict(saved["weights"])
-    return greedy_policy(net), tuple(saved["tell"])
-
-
-def train_agent(*, seed: int = 0, total_steps: int = 2_000_000, progress: bool = True):
-    """Return a network, a stack of one, that is told the physics and plays all of them with PPO."""
-    env = VectorFlappyBird(sample_tasks(np.random.default_rng(seed), 256), tell=PHYSICS)
-    config = ppo.PPOConfig(
-        total_steps=total_steps, gamma=0.95, hidden=(64, 64), lr=3e-3, entropy_coef=0.01
-    )
-    snapshots = ppo.learn(env, config, seed=seed, snapshot_every=total_steps // 100)
-    with tqdm(total=total_steps, desc="training", disable=not progress, leave=False) as bar:
-        for snapshot in snapshots:
-            bar.update(snapshot.step - bar.n)
-    return snapshot.policy
 
 
 class Lane:
-    """One bird on the screen, and who plays it: a policy, or a person where that is None."""
+    """One bird on the screen, and who plays it: an agent, or a person where `act` is None."""
 
-    def __init__(self, title: str, policy: Policy | None, tell: tuple[str, ...]) -> None:
-        self.title, self.policy, self.tell, self.best = title, policy, tell, 0
+    def __init__(self, title: str, act: "Act | None", tell: tuple[str, ...]) -> None:
+        self.title, self.act, self.tell, self.best = title, act, tell, 0
+        self.tasks = None
 
     def begin(self, tasks: FlappyTasks, seed: int) -> None:
-        """Wait at the start of a new game; the same seed brings the same pipes."""
+        """Wait at the start of a new game; the same seed brings the same pipes.
+
+        In physics that are not those of the last game, an agent has nothing to remember.
+        """
+        if tasks is not self.tasks:
+            self.tasks, self.memory, self.reward = tasks, None, 0.0
         self.env = VectorFlappyBird(tasks, frame_skip=1, tell=self.tell, autoreset=False)
         self.obs, _ = self.env.reset(seed=seed)
-        self.frame, self.running, self.over_for = 0, self.policy is not None, 0
+        self.frame, self.running, self.over_for = 0, self.act is not None, 0
 
     def advance(self, flap: bool) -> None:
         """Play one frame; the agent decides by itself, in every third."""
         if self.over_for or not self.running:
             self.over_for += bool(self.over_for)
             return
-        if self.policy:
-            flap = self.frame % FRAME_SKIP == 0 and self.policy(self.obs)[0] == 1
-        self.obs, _, crashed, full, info = self.env.step(np.array([int(flap)]))
+        if self.act:
+            flap = self.frame % FRAME_SKIP == 0 and self._decide()
+        self.obs, reward, crashed, full, info = self.env.step(np.array([int(flap)]))
+        self.reward += reward[0]
         self.frame, self.over_for = self.frame + 1, int(crashed[0] or full[0])
         self.best = max(self.best, int(info["score"][0]))
+
+    def _decide(self) -> bool:
+        seen = self.obs, np.array([self.reward]), np.array([self.frame == 0])
+        actions, self.memory = self.act(*seen, self.memory)
+        self.reward = 0.0
+        return actions[0] == 1
 
     def draw(self, surface: pygame.Surface, clock: int) -> None:
         """Draw the bird's world and what is known about it."""
@@ -113,7 +93,7 @@ class Lane:
 class Game:
     """The lanes side by side, on a canvas of their own; `handle` and `frame` drive it."""
 
-    def __init__(self, agent: tuple[Policy, tuple[str, ...]] | None = None, *, seed: int = 0):
+    def __init__(self, agent: "tuple[Act, tuple[str, ...]] | None" = None, *, seed: int = 0):
         self.lanes = [Lane("you", None, ())] + ([Lane("agent", *agent)] if agent else [])
         self.canvas = pygame.Surface((WIDTH * len(self.lanes), HEIGHT))
         self.rng, self.clock, self.quit = np.random.default_rng(seed), 0, False
@@ -237,10 +217,17 @@ def main(arguments: list[str] | None = None) -> None:
     agent = None
     find_screen()  # before any training
     if options.agent:
-        if not AGENT.exists():
-            torch.set_num_threads(1)
-            save_agent(train_agent(), tell=PHYSICS)
-        agent = load_agent()
+        try:
+            from metarl_lite.flappy_agent import saved_or_trained_agent  # needs torch
+        except ImportError as error:
+            raise SystemExit(
+                f"The agent needs the book's whole environment ({error}): make it with "
+                "`make lab`, or play alone."
+            ) from error
+        try:
+            agent = saved_or_trained_agent()
+        except ValueError as error:
+            raise SystemExit(f"{error}. Remove that file, and another is trained.") from error
     run(Game(agent, seed=np.random.SeedSequence(options.seed).generate_state(1)[0]))
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from metarl_lite import leaderboard, play
+from metarl_lite import leaderboard
 from metarl_lite.envs.flappy import STANDARD, FlappyTasks
+from metarl_lite.flappy_agent import save_agent
 from metarl_lite.leaderboard import Agent
 from metarl_lite.nets import stacked_mlp
 
@@ -107,10 +108,10 @@ def test_without_a_salt_the_birds_are_new_each_time(tmp_path, board):
     assert first["salt"] != second["salt"]
 
 
-def test_an_agent_that_play_saved_is_scored_with_what_it_is_told(tmp_path, board, capsys):
+def test_a_saved_agent_is_scored_with_what_it_is_told(tmp_path, board, capsys):
     path = tmp_path / "net.pt"
     generator = torch.Generator().manual_seed(0)
-    play.save_agent(stacked_mlp((9, 4, 2), generator=generator), path, tell=("latency",))
+    save_agent(stacked_mlp((9, 4, 2), generator=generator), path, tell=("latency",))
     leaderboard.main([str(path), "--tasks", "3"])
     assert "net (told)" in capsys.readouterr().out
 
@@ -157,7 +158,7 @@ def test_files_that_are_no_agents_are_told_so(tmp_path, board):
 
 
 def test_a_network_for_another_game_is_told_so(tmp_path, board):
-    play.save_agent(stacked_mlp((4, 2)), tmp_path / "pole.pt")
+    save_agent(stacked_mlp((4, 2)), tmp_path / "pole.pt")
     with pytest.raises(SystemExit, match="pole crashed while it played"):
         leaderboard.main([str(tmp_path / "pole.pt"), "--tasks", "2"])
 

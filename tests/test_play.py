@@ -1,12 +1,14 @@
+import subprocess
+import sys
+
 import numpy as np
 import pygame
 import pytest
 
-from metarl_lite import play
+from metarl_lite import flappy_agent, play
 from metarl_lite.envs.flappy import HEIGHT, WIDTH, VectorFlappyBird
 from metarl_lite.envs.flappy_render import picture
-from metarl_lite.envs.flappy_tasks import PHYSICS, FlappyTasks
-from metarl_lite.nets import stacked_mlp
+from metarl_lite.envs.flappy_tasks import PHYSICS
 
 
 @pytest.fixture(autouse=True)
@@ -16,13 +18,25 @@ def virtual_display(monkeypatch):
     pygame.display.quit()
 
 
-def never(obs):
-    return np.zeros(len(obs), dtype=int)
+def never(obs, reward, begins, memory):
+    return np.zeros(len(obs), dtype=int), memory
 
 
-def timid(obs):
+def timid(obs, reward, begins, memory):
     """Flap below the middle of the gap."""
-    return (obs[:, 5] > 0.15).astype(int)
+    return (obs[:, 5] > 0.15).astype(int), memory
+
+
+class Witness:
+    """Act as `timid` for 150 decisions, which it counts, then glide; note down what is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def __call__(self, obs, reward, begins, memory):
+        self.told.append((obs[0].tolist(), reward[0], begins[0], memory))
+        count = memory or 0
+        return (timid if count < 150 else never)(obs, reward, begins, count + 1)
 
 
 def press(key):
@@ -118,19 +132,38 @@ def test_the_window_shows_both_lanes_as_large_as_the_screen_allows():
     assert (canvas[:, :WIDTH] != canvas[:, WIDTH:]).any()
 
 
-def test_the_agent_plays_in_the_window_as_in_its_environment():
-    game = play.Game((timid, ()), seed=3)
-    agent = game.lanes[1]
+def test_the_agent_is_told_in_the_window_what_its_environment_tells():
+    """For a whole game, and how it ended; after it the game goes on alone, with other pipes."""
+    agent, judge = Witness(), Witness()
+    game = play.Game((agent, ()), seed=3)
     env = VectorFlappyBird(game.tasks, autoreset=False)
     obs, _ = env.reset(seed=int(np.random.default_rng(3).integers(2**31)))
-    for _ in range(150):
-        obs, _, crashed, _, _ = env.step(timid(obs))
-        for _ in range(3):
-            game.frame()
-        if crashed[0]:
-            break
-        np.testing.assert_allclose(agent.obs, obs, atol=1e-6)
-    assert env._score[0] > 1
+    reward, begins, memory, crashed = np.zeros(1), np.ones(1, dtype=bool), None, [False]
+    while not crashed[0]:
+        actions, memory = judge(obs, reward, begins, memory)
+        obs, reward, crashed, _, info = env.step(actions)
+        begins = np.zeros(1, dtype=bool)
+    assert info["score"][0] > 1
+    while len(agent.told) <= memory:
+        game.frame()
+    for seen, expected in zip(agent.told, judge.told, strict=False):
+        np.testing.assert_allclose(seen[0], expected[0], atol=1e-6)
+        assert seen[1:] == expected[1:]
+    assert agent.told[memory][1:] == (-1.0, True, memory)
+
+
+def test_other_physics_leave_nothing_to_remember():
+    agent = Witness()
+    game = play.Game((agent, ()), seed=0)
+    for event in (press(pygame.K_SPACE), press(pygame.K_3), press(pygame.K_r)):
+        game.frame()
+        before = len(agent.told)
+        game.handle(event)
+        game.frame()
+        _, reward, begins, memory = agent.told[before]
+        assert begins
+        assert memory == (before if event.key == pygame.K_SPACE else None)
+        assert event.key == pygame.K_SPACE or reward == 0
 
 
 def test_person_and_agent_meet_the_same_pipes():
@@ -166,35 +199,46 @@ def test_without_a_screen_it_says_so(monkeypatch):
         play.main(["--agent"])
 
 
-@pytest.mark.parametrize("tell", [(), PHYSICS])
-def test_a_saved_agent_comes_back_the_same(tmp_path, tell):
-    net = stacked_mlp((8 + len(tell), 5, 4, 2))
-    path = tmp_path / "new folder" / "agent.pt"
-    play.save_agent(net, path, tell=tell)
-    policy, told = play.load_agent(path)
-    assert told == tell
-    obs, _ = VectorFlappyBird(FlappyTasks().repeat(50), tell=tell).reset(seed=0)
-    expected = play.greedy_policy(net)(obs)
-    np.testing.assert_array_equal(policy(obs), expected)
-    for _ in range(4):
-        play.Game((policy, told), seed=0).frame()
+def test_the_game_alone_needs_no_torch():
+    """It opens in an environment of numpy, Gymnasium and pygame, and says what the agent needs."""
+    code = """
+import sys
+for name in ("torch", "scipy", "matplotlib", "tqdm", "IPython"):
+    sys.modules[name] = None  # an import fails
+from metarl_lite import play
+play.run(play.Game(seed=0), max_frames=3)
+play.main(["--agent"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("The agent needs the book's whole environment")
+    assert "torch" in done.stderr
 
 
 def test_an_agent_is_trained_where_none_was_saved_and_kept(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     games, trained = [], []
-    train_agent = play.train_agent
+    train_agent = flappy_agent.train_agent
     monkeypatch.setattr(play, "run", games.append)
     monkeypatch.setattr(
-        play,
+        flappy_agent,
         "train_agent",
         lambda: trained.append(train_agent(total_steps=8_192, progress=False)) or trained[-1],
     )
     for _ in range(2):
         play.main(["--agent", "--seed", "3"])
     assert len(trained) == 1
-    assert play.AGENT.exists()
+    assert flappy_agent.AGENT.exists()
     assert [len(game.lanes) for game in games] == [2, 2]
     assert games[0].lanes[1].tell == PHYSICS
     play.main([])
     assert len(games[-1].lanes) == 1
+
+
+def test_a_file_that_holds_no_agent_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    flappy_agent.AGENT.parent.mkdir()
+    flappy_agent.AGENT.write_bytes(b"no weights")
+    with pytest.raises(SystemExit, match=r"(?s)flappy_agent.pt holds no agent .* Remove that file"):
+        play.main(["--agent"])
+    assert flappy_agent.AGENT.read_bytes() == b"no weights"
