@@ -11,7 +11,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 
 import flappy_maml
 import numpy as np
@@ -32,6 +32,7 @@ from metarl_lite.rollout import Transitions, greedy_policy
 
 Policy = Callable[[np.ndarray], np.ndarray]
 Course = Iterator[tuple[Policy, float]]  # after 0, 1, 2, ... episodes: policy, mean steps so far
+MAX_STEPS = 14_000  # of experience that a task stores
 GAMES = 2  # that measure a task, with new pipes
 
 
@@ -72,11 +73,11 @@ class Birds:
     def __init__(self, tasks: FlappyTasks, loop: Loop, *, seed: int) -> None:
         self.env, self.loop = VectorFlappyBird(tasks, max_pipes=MAX_PIPES), loop
         self.rng, self.generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
-        self.rows = torch.zeros(len(tasks), 16_000, 20)
+        self.rows = torch.zeros(len(tasks), MAX_STEPS + 2_000, 20)
         self.steps = torch.zeros(len(tasks), dtype=torch.long)
 
-    def play(self, theta: Tensor) -> None:
-        """Play one more episode in every task."""
+    def play(self, theta: Tensor, max_steps: int) -> None:
+        """Play one more episode in every task that has not had `max_steps` yet."""
 
         def policy(obs: np.ndarray) -> np.ndarray:
             explores, flaps = self.rng.random((2, len(obs)))
@@ -84,7 +85,8 @@ class Birds:
             best = greedy(theta, self.loop.hidden)(obs)
             return np.where(explores < self.loop.epsilon, chance, best).astype(int)
 
-        played(policy, self.env, seed=int(self.rng.integers(2**31)), visit=self._store)
+        seed, who = int(self.rng.integers(2**31)), self.steps < max_steps
+        played(policy, self.env, seed=seed, visit=self._store, who=who)
 
     def gradient(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Return gradient (task, D) and loss (task,) on a minibatch of each task."""
@@ -135,19 +137,21 @@ def course(
     loop: Loop,
     *,
     seed: int,
-    num_episodes: int = max(EPISODES),
-) -> Iterator[tuple[Tensor, float]]:
-    """Yield theta (task, D) and mean steps after 0, 1, ... episodes; None starts from scratch."""
+    max_steps: int = MAX_STEPS,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield theta (task, D) and steps (task,) after 0, 1, ... episodes; None starts from scratch.
+
+    A task that has given `max_steps` gives no more, and goes on learning from what it has.
+    """
     start, birds = fresh(tasks, loop.hidden, seed=seed), Birds(tasks, loop, seed=seed)
     theta = start.theta if theta is None else theta.expand(len(tasks), -1)
     memory = optimizer.start(Problem(theta, start.kind, birds.gradient, start.score))
-    yield theta, 0.0
-    for _ in range(num_episodes):
-        birds.play(theta)
+    while True:
+        yield theta, birds.steps.clone()
+        birds.play(theta, max_steps)
         for _ in range(loop.updates):
             step, memory = optimizer.update(birds.gradient(theta)[0], memory)
             theta = theta + step
-        yield theta, birds.steps.float().mean().item()
 
 
 def reptile(theta: Tensor, loop: Loop, *, iterations: int, num_episodes: int, seed: int) -> Tensor:
@@ -158,8 +162,9 @@ def reptile(theta: Tensor, loop: Loop, *, iterations: int, num_episodes: int, se
     """
     rng = np.random.default_rng(seed)
     for i in trange(iterations, leave=False):
-        settings = {"seed": int(rng.integers(2**31)), "num_episodes": num_episodes}
-        *_, (adapted, _) = course(theta, adam(loop.lr), sample_tasks(rng, 24), loop, **settings)
+        task_seed = int(rng.integers(2**31))
+        courses = course(theta, adam(loop.lr), sample_tasks(rng, 24), loop, seed=task_seed)
+        adapted, _ = next(islice(courses, num_episodes, None))
         theta = theta + 0.5 * (1 - i / iterations) * (adapted.mean(dim=0) - theta)
     return theta
 
@@ -174,7 +179,7 @@ def lstm(loop: Loop, *, num_problems: int, num_episodes: int, seed: int) -> Opti
 
         def gradient(theta: Tensor) -> tuple[Tensor, Tensor]:
             if next(calls) % loop.updates == 0:
-                birds.play(theta)
+                birds.play(theta, MAX_STEPS)
             return birds.gradient(theta)
 
         def score(theta: Tensor) -> Tensor:
@@ -199,9 +204,9 @@ def lstm(loop: Loop, *, num_problems: int, num_episodes: int, seed: int) -> Opti
     return learned(weights, rule)
 
 
-def learning(thetas: Iterator[tuple[Tensor, float]], hidden: tuple[int, ...] = (64, 64)) -> Course:
-    """Yield the greedy policies of a course of parameters, and the steps that they have cost."""
-    return ((greedy(theta, hidden), steps) for theta, steps in thetas)
+def learning(thetas: Iterator[tuple[Tensor, Tensor]], hidden: tuple[int, ...] = (64, 64)) -> Course:
+    """Yield the greedy policies of a course of parameters, and the mean steps they have cost."""
+    return ((greedy(theta, hidden), steps.float().mean().item()) for theta, steps in thetas)
 
 
 def fixed(net: nn.Sequential) -> Course:
@@ -250,6 +255,13 @@ def learner(row: str, *, seed: int) -> Callable[[FlappyTasks], Course]:
     if row == "maml":
         taught = flappy_maml.meta_train(best_memoryless("told", seed=seed), seed=seed)
         return lambda tasks: learning(flappy_maml.course(taught, tasks, seed=seed))
+    theta, optimizer = start_of(row, seed=seed)
+    loop = LOOPS[row]
+    return lambda tasks: learning(course(theta, optimizer, tasks, loop, seed=seed), loop.hidden)
+
+
+def start_of(row: str, *, seed: int) -> tuple[Tensor | None, Optimizer]:
+    """Return where a row with a loop starts, theta (1, D) or None, and what makes its steps."""
     loop = LOOPS[row]
     theta, optimizer = None, adam(loop.lr)
     if row in ("finetuned", "reptile"):
@@ -258,7 +270,7 @@ def learner(row: str, *, seed: int) -> Callable[[FlappyTasks], Course]:
         theta = reptile(theta, loop, iterations=30, num_episodes=3, seed=seed)
     if row == "lstm":
         optimizer = lstm(loop, num_problems=25, num_episodes=5, seed=seed)
-    return lambda tasks: learning(course(theta, optimizer, tasks, loop, seed=seed), loop.hidden)
+    return theta, optimizer
 
 
 def main() -> None:

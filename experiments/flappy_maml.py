@@ -178,16 +178,16 @@ def detached(learner: Learner) -> Learner:
 
 def course(
     learner: Learner, tasks: FlappyTasks, config: MAMLConfig = MAMLConfig(), *, seed: int
-) -> Iterator[tuple[Tensor, float]]:
-    """Yield phi (task, D) and mean steps of experience after 0, 1, 2, ... episodes.
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield phi (task, D) and the steps (task,) of experience after 0, 1, 2, ... episodes.
 
     Each time the inner loop starts from theta again, with all games so far.
     """
     env, rng = VectorFlappyBird(tasks, max_pipes=MAX_PIPES), np.random.default_rng(seed)
-    phi, games, steps = learner.theta.expand(len(tasks), -1), [], 0.0
+    phi, games, steps = learner.theta.expand(len(tasks), -1), [], torch.zeros(len(tasks))
     while True:
         yield phi, steps
         game, decisions = play(phi, env, seed=int(rng.integers(2**31)), keep=config.decisions)
         games.append(game)
-        steps += decisions.mean()
+        steps = steps + torch.from_numpy(decisions)
         phi = adapt(learner, games, config)

@@ -31,15 +31,16 @@ def played(
     *,
     seed: int,
     visit: Callable[[Transitions, Tensor], None] | None = None,
+    who: Tensor | None = None,
     max_decisions: int = 2_000,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return pipes and decisions (N,) of one game in each copy of `env`.
+    """Return pipes and decisions (N,) of one game in each copy of `env`, or only for `who`, (N,).
 
     `visit` is handed every step's transitions (N,), and whose game it still belonged to, (N,) bool.
     """
     obs = torch.from_numpy(env.reset(seed=seed)[0])
     pipes, decisions = np.zeros((2, env.num_envs))
-    playing = torch.ones(env.num_envs, dtype=torch.bool)
+    playing = torch.ones(env.num_envs, dtype=torch.bool) if who is None else who
     for _ in range(max_decisions):
         if not playing.any():
             break
