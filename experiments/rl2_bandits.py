@@ -2,12 +2,16 @@
 
 The horizon grows in stages: over 100 pulls an untrained network learns next to nothing, over 10 it
 soon finds out that arms should be tried and good ones kept. With `--equivariant` the network treats
-all arms alike, and needs no stages. The record, `rl2_bandits_ARMS.json` beside this file, holds
-arguments, seconds, versions, the course of training and the mean return on fresh tasks, in rewards
-as drawn and with the luck of the tasks taken out.
+all arms alike, and needs no stages. With `--luckless` it learns from rewards without their luck,
+every pull on a scale of its own, and is still told the rewards themselves.
+
+The record, `rl2_bandits_ARMS.json` beside this file, holds arguments, seconds, versions, the course
+of training and the mean return on fresh tasks, in rewards as drawn and with the luck of the tasks
+taken out.
 """
 
 import argparse
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,7 +23,7 @@ from metarl_lite.envs.bandits import BernoulliBandits, sample_tasks
 from metarl_lite.envs.family import TaskFamily
 from metarl_lite.nets import EquivariantActorCritic
 from metarl_lite.oracles.bandits import cumulative_regret
-from metarl_lite.trials import episode_returns, play
+from metarl_lite.trials import Trials, episode_returns, play
 
 FIRST_STAGES = (  # (pulls, settings)
     (10, RL2Config(iterations=60, lr=5e-3, final_lr=5e-3)),
@@ -31,16 +35,32 @@ LAST_STAGES = (  # the discount rises last: it is what makes late rewards count
     (100, RL2Config(iterations=400, lr=2e-3, final_lr=1e-4, gamma=0.97, num_tasks=512)),
     (100, RL2Config(iterations=300, lr=2e-3, final_lr=1e-5, gamma=0.99, num_tasks=1024)),
 )
-TO_ZERO = {"final_lr": 1e-5, "final_entropy_coef": 0.0, "num_tasks": 1024}
 LAST_STAGES_OF_MANY = (  # from ten arms on: longer, and with chance that fades slowly
     (
         100,
         RL2Config(
-            iterations=500, lr=3e-3, gamma=0.99, entropy_coef=5e-3, **TO_ZERO | {"num_tasks": 512}
+            iterations=500,
+            lr=3e-3,
+            final_lr=1e-3,
+            gamma=0.99,
+            entropy_coef=5e-3,
+            final_entropy_coef=2e-3,
+            num_tasks=512,
         ),
     ),
-    (100, RL2Config(iterations=300, lr=2e-3, gamma=0.99, entropy_coef=4e-3, **TO_ZERO)),
-    (100, RL2Config(iterations=300, lr=2e-3, gamma=0.995, entropy_coef=2e-3, **TO_ZERO)),
+    (
+        100,
+        RL2Config(
+            iterations=400,
+            lr=1.5e-3,
+            final_lr=1e-5,
+            gamma=0.995,
+            gae_lambda=0.97,
+            entropy_coef=2e-3,
+            final_entropy_coef=0.0,
+            num_tasks=1024,
+        ),
+    ),
 )
 EQUIVARIANT_STAGES = ((100, RL2Config(iterations=200, lr=1e-2, final_lr=3e-4, gamma=0.98)),)
 
@@ -51,6 +71,16 @@ def family(num_arms: int, horizon: int) -> TaskFamily:
         lambda rng, num_tasks: sample_tasks(rng, num_tasks, num_arms=num_arms),
         lambda tasks: BernoulliBandits(tasks, horizon=horizon),
     )
+
+
+def luckless(means: np.ndarray, trials: Trials) -> torch.Tensor:
+    """Return minus the regret of every pull, (time, task), to learn from in place of its reward.
+
+    Given what was done so far, a reward differs from its arm's mean by chance alone, and the best
+    arm's mean depends on no action: the policy gradient keeps its expectation and loses noise.
+    """
+    means = torch.tensor(means, dtype=torch.float32)
+    return means.gather(1, trials.action.T).T - means.amax(dim=1)
 
 
 def measure(net, num_arms: int, horizon: int, *, num_trials: int, seed: int) -> dict:
@@ -79,6 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--num-arms", type=int, default=5)
     parser.add_argument("--equivariant", action="store_true")
+    parser.add_argument("--luckless", action="store_true", help="learn from regrets, not rewards")
     parser.add_argument("--seed", type=int, default=2026)
     arguments = parser.parse_args()
     num_arms, seed = arguments.num_arms, arguments.seed
@@ -89,11 +120,16 @@ def main() -> None:
     else:
         untrained = make_net(BernoulliBandits(np.zeros((1, num_arms))), seed=seed)
     stages = FIRST_STAGES + (LAST_STAGES if num_arms < 10 else LAST_STAGES_OF_MANY)
+    learning_rewards = luckless if arguments.luckless else None
     stages = [
-        ({"horizon": horizon}, family(num_arms, horizon), config)
+        (
+            {"horizon": horizon},
+            family(num_arms, horizon),
+            replace(config, scale_each_step=arguments.luckless),
+        )
         for horizon, config in (EQUIVARIANT_STAGES if arguments.equivariant else stages)
     ]
-    net, record = train_in_stages(untrained, stages, seed=seed)
+    net, record = train_in_stages(untrained, stages, seed=seed, learning_rewards=learning_rewards)
     held_out = measure(net, num_arms, 100, num_trials=20_000, seed=seed + 1_000_000)
     name = f"rl2_bandits_{'equivariant_' if arguments.equivariant else ''}{num_arms}"
     write_record(name, {"arguments": vars(arguments), "held_out": held_out} | record)

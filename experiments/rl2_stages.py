@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from metarl_lite.algorithms.rl2 import RL2Config, train
+from metarl_lite.algorithms.rl2 import LearningRewards, RL2Config, train
 from metarl_lite.envs.family import TaskFamily
 from metarl_lite.nets import RecurrentActorCritic
 
@@ -12,12 +12,23 @@ Stage = tuple[dict, TaskFamily, RL2Config]  # what to call it in the record, tas
 
 
 def train_in_stages(
-    net: RecurrentActorCritic, stages: Sequence[Stage], *, seed: int
+    net: RecurrentActorCritic,
+    stages: Sequence[Stage],
+    *,
+    seed: int,
+    learning_rewards: LearningRewards | None = None,
 ) -> tuple[RecurrentActorCritic, dict]:
     """Return the trained network and the record: seconds, settings, means of 10 iterations each."""
     start, cpu, told = time.perf_counter(), time.process_time(), []
     for number, (label, family, config) in enumerate(stages):
-        result = train(net, family, config, seed=seed + number, progress=True)
+        result = train(
+            net,
+            family,
+            config,
+            seed=seed + number,
+            learning_rewards=learning_rewards,
+            progress=True,
+        )
         net = result.net
         course = result.returns.reshape(-1, 10, config.num_episodes).mean(axis=1)
         told.append(label | asdict(config) | {"mean_returns": course.squeeze().tolist()})

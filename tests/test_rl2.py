@@ -73,6 +73,16 @@ def test_what_all_tasks_share_and_the_unit_of_reward_change_nothing():
         torch.testing.assert_close(one, two)
 
 
+def test_each_step_may_have_a_scale_of_its_own():
+    trials = random_trials(np.random.default_rng(2))
+    whole, targets = advantages(trials, gamma=0.9, gae_lambda=0.9)
+    each, same_targets = advantages(trials, gamma=0.9, gae_lambda=0.9, scale_each_step=True)
+    torch.testing.assert_close(same_targets, targets)
+    torch.testing.assert_close(each.std(dim=1), torch.ones_like(each[:, 0]))
+    torch.testing.assert_close(each, whole / whole.std(dim=1, keepdim=True))
+    assert (each != whole).all()
+
+
 def test_a_reward_of_the_last_episode_is_credited_to_the_first_action_of_the_trial():
     reward = np.zeros((8, 2))
     reward[7, 0] = 1.0  # the end of the second of two episodes of four steps
@@ -139,6 +149,33 @@ def test_returns_are_kept_for_every_episode_of_a_trial():
 def test_tasks_must_split_into_minibatches():
     with pytest.raises(ValueError, match="multiple of num_minibatches"):
         RL2Config(num_tasks=10, num_minibatches=4)
+
+
+def test_learning_rewards_replace_those_learned_from_and_not_those_told():
+    family = TaskFamily(
+        lambda rng, num_tasks: rng.random((num_tasks, 2)),
+        lambda tasks: BernoulliBandits(tasks, horizon=6),
+    )
+    net = make_net(BernoulliBandits(np.zeros((1, 2))), seed=0)
+    config = RL2Config(iterations=2, num_tasks=16)
+    seen = []
+
+    def nothing_pays(tasks, trials):
+        seen.append((tasks, trials))
+        return torch.zeros_like(trials.reward)
+
+    paid = train(net, family, config, seed=1)
+    same = train(net, family, config, seed=1, learning_rewards=lambda _, trials: trials.reward)
+    unpaid = train(net, family, config, seed=1, learning_rewards=nothing_pays)
+    assert (paid.returns == same.returns).all()
+    assert paid.returns[0] == unpaid.returns[0]  # those of the play before the first update
+    tasks, trials = seen[0]
+    assert tasks.shape == (16, 2)
+    told = trials.inputs[1:, :, 3]  # after the observation's and the actions' one-hots
+    assert (told == trials.reward[:-1]).all()
+    assert any(
+        (a != b).any() for a, b in zip(paid.net.parameters(), unpaid.net.parameters(), strict=True)
+    )
 
 
 def test_trials_may_have_a_fixed_length_and_episodes_that_end_at_different_steps():

@@ -6,8 +6,9 @@ used. Axes: (time, task, feature), with time running over the trial.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -22,6 +23,8 @@ from metarl_lite.nets import RecurrentActorCritic, entropy, log_prob
 from metarl_lite.returns import discounted_returns, gae
 from metarl_lite.trials import Trials, episode_returns, input_size, num_actions, play
 
+LearningRewards = Callable[[Any, Trials], Tensor]  # tasks, what happened -> (time, task)
+
 
 @dataclass(frozen=True)
 class RL2Config:
@@ -33,6 +36,7 @@ class RL2Config:
     num_steps: int = 0  # of a trial whose episodes end at different times; 0: see `trials.play`
     gamma: float = 0.95  # of the trial, across its episodes
     gae_lambda: float = 0.95
+    scale_each_step: bool = False  # scale advantages at each time step, not over the whole trial
     lr: float = 5e-3  # Adam's, at the start
     final_lr: float = 5e-4  # reached linearly at the end
     num_epochs: int = 3  # passes over the trials of an iteration
@@ -84,12 +88,16 @@ def make_net(
     )
 
 
-def advantages(trials: Trials, *, gamma: float, gae_lambda: float) -> tuple[Tensor, Tensor]:
+def advantages(
+    trials: Trials, *, gamma: float, gae_lambda: float, scale_each_step: bool = False
+) -> tuple[Tensor, Tensor]:
     """Return advantages and value targets, (time, task) each.
 
     Rewards and advantages are centred at each time step over the tasks: what all tasks have in
     common at time t teaches nothing about actions, and dominates the returns of a long trial. Then
     they are scaled to standard deviation 1: values in tens are more than a small network learns.
+    With `scale_each_step` every time step has its own scale: what is found out early decides over
+    more rewards, has the larger advantages, and would leave little of the gradient for late steps.
     Nothing follows the end of a trial; the end of an episode inside it changes nothing.
     """
     reward = _centred(trials.reward)
@@ -108,7 +116,8 @@ def advantages(trials: Trials, *, gamma: float, gae_lambda: float) -> tuple[Tens
         gae_lambda=gae_lambda,
     )
     centred = _centred(advantage)
-    return centred / (centred.std() + 1e-8), advantage + trials.value
+    std = centred.std(dim=1, keepdim=True) if scale_each_step else centred.std()
+    return centred / (std + 1e-8), advantage + trials.value
 
 
 def trials_loss(
@@ -141,11 +150,13 @@ def learn(
     config: RL2Config = RL2Config(),
     *,
     seed: int,
+    learning_rewards: LearningRewards | None = None,
 ) -> Iterator[RL2Result]:
     """Yield the live network and the (episode,) mean returns of its trials, every iteration.
 
     Each iteration draws fresh tasks, so these returns are those of tasks never seen before. `net`
-    itself stays as it is; the one that is yielded goes on learning.
+    itself stays as it is; the one that is yielded goes on learning. `learning_rewards` says what
+    to learn from in place of the rewards paid, such as their means, where the tasks tell them.
     """
     net = copy.deepcopy(net)
     generator = torch.Generator().manual_seed(seed)
@@ -154,7 +165,8 @@ def learn(
     for iteration in range(config.iterations):
         done = iteration / config.iterations
         optimizer.param_groups[0]["lr"] = config.lr + done * (config.final_lr - config.lr)
-        env = family.make_env(family.sample_tasks(rng, config.num_tasks))
+        tasks = family.sample_tasks(rng, config.num_tasks)
+        env = family.make_env(tasks)
         trials = play(
             net,
             env,
@@ -162,7 +174,8 @@ def learn(
             num_steps=config.num_steps,
             generator=generator,
         )
-        _improve(net, optimizer, trials, config, done, generator)
+        reward = learning_rewards(tasks, trials) if learning_rewards else trials.reward
+        _improve(net, optimizer, trials._replace(reward=reward), config, done, generator)
         returns = episode_returns(trials, num_episodes=config.num_episodes).mean(axis=1)
         yield RL2Result(net, returns)
 
@@ -173,11 +186,12 @@ def train(
     config: RL2Config = RL2Config(),
     *,
     seed: int,
+    learning_rewards: LearningRewards | None = None,
     progress: bool = False,
 ) -> RL2Result:
     """Return the network after `config.iterations`, and how its returns grew."""
     returns = []
-    course = learn(net, family, config, seed=seed)
+    course = learn(net, family, config, seed=seed, learning_rewards=learning_rewards)
     for snapshot in tqdm(course, total=config.iterations, disable=not progress, leave=False):
         returns.append(snapshot.returns)
     return RL2Result(snapshot.net, np.array(returns))
@@ -186,7 +200,12 @@ def train(
 def _improve(net, optimizer, trials: Trials, config: RL2Config, done: float, generator) -> None:
     """Take PPO's gradient steps on minibatches of whole trials; the network changes in place."""
     entropy_coef = config.entropy_coef + done * (config.final_entropy_coef - config.entropy_coef)
-    advantage, return_ = advantages(trials, gamma=config.gamma, gae_lambda=config.gae_lambda)
+    advantage, return_ = advantages(
+        trials,
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
+        scale_each_step=config.scale_each_step,
+    )
     for _ in range(config.num_epochs):
         order = torch.randperm(config.num_tasks, generator=generator)
         for rows in order.chunk(config.num_minibatches):
