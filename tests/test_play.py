@@ -1,12 +1,13 @@
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pygame
 import pytest
 
 from metarl_lite import flappy_agent, play
-from metarl_lite.envs.flappy import HEIGHT, WIDTH, VectorFlappyBird
+from metarl_lite.envs.flappy import GROUND, HEIGHT, WIDTH, VectorFlappyBird
 from metarl_lite.envs.flappy_render import picture
 from metarl_lite.envs.flappy_tasks import PHYSICS
 
@@ -129,6 +130,8 @@ def test_the_window_shows_both_lanes_as_large_as_the_screen_allows():
         same = (part == picture(lane.env.scene())).all(axis=-1)
         assert same.mean() > 0.9  # all but the words
         assert same[240:420, 10:120].all()
+        for row in range(3):  # the physics, in words on the ground
+            assert not same[GROUND + 20 + 18 * row :][:18, 8:200].all()
     assert (canvas[:, :WIDTH] != canvas[:, WIDTH:]).any()
 
 
@@ -150,6 +153,7 @@ def test_the_agent_is_told_in_the_window_what_its_environment_tells():
         np.testing.assert_allclose(seen[0], expected[0], atol=1e-6)
         assert seen[1:] == expected[1:]
     assert agent.told[memory][1:] == (-1.0, True, memory)
+    assert game.lanes[1].best == info["score"][0]
 
 
 def test_other_physics_leave_nothing_to_remember():
@@ -164,6 +168,12 @@ def test_other_physics_leave_nothing_to_remember():
         assert begins
         assert memory == (before if event.key == pygame.K_SPACE else None)
         assert event.key == pygame.K_SPACE or reward == 0
+
+
+def test_it_runs_no_faster_than_sixty_frames_a_second():
+    begin = time.perf_counter()
+    play.run(play.Game(seed=0), max_frames=30)
+    assert time.perf_counter() - begin > 29 / 61
 
 
 def test_person_and_agent_meet_the_same_pipes():
