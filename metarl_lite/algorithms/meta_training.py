@@ -24,9 +24,9 @@ MAX_NORM = 1.0  # of a meta-gradient that was back-propagated
 
 @dataclass(frozen=True)
 class MetaConfig:
-    """Defaults train an optimizer for small Q-networks by `evolve` within a minute."""
+    """Defaults train an optimizer for small Q-networks by `evolve` in about a minute."""
 
-    num_problems: int = 250
+    num_problems: int = 320
     num_updates: int = 60  # of the agents, on each problem
     truncation: int = 60  # updates of the agents between two of the meta-learner
     lr: float = 0.06  # of the meta-learner's Adam, falling linearly
