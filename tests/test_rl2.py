@@ -151,6 +151,18 @@ def test_tasks_must_split_into_minibatches():
         RL2Config(num_tasks=10, num_minibatches=4)
 
 
+def test_training_scales_each_step_where_it_is_told_to():
+    family = one_sure_arm()
+    net = make_net(family.make_env(np.eye(2)), hidden_size=4, seed=0)
+    weights = [
+        train(
+            net, family, RL2Config(iterations=1, num_tasks=16, scale_each_step=each), seed=0
+        ).net.policy.weight
+        for each in (False, True)
+    ]
+    assert (weights[0] != weights[1]).any()
+
+
 def test_learning_rewards_replace_those_learned_from_and_not_those_told():
     family = TaskFamily(
         lambda rng, num_tasks: rng.random((num_tasks, 2)),
