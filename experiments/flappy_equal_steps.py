@@ -2,8 +2,8 @@
 
 A bird that crashes early gives little experience in twenty games. Here every task goes on until it
 has given STEPS decisions, however many games that takes, and is measured at each of these numbers
-with what it had learned then: held-out birds only. `python flappy_equal_steps.py --row NAME` adds
-a row to `flappy_equal_steps_<row>.json` beside this file.
+with what it had learned then: held-out birds only. `python flappy_equal_steps.py --row NAME` writes
+`flappy_equal_steps_<row>.json` beside this file.
 """
 
 import argparse

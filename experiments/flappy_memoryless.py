@@ -49,7 +49,7 @@ def trained(tell: tuple[str, ...], change: dict | None, *, birds: int, num_seeds
         )
         *_, last = dqn.learn(env, config, snapshot_every=config.total_steps, **sizes)
         return last.net
-    settings = {"gamma": 0.95, "hidden": (64, 64), "lr": 3e-3, "entropy_coef": 0.01}
+    settings = {"gamma": 0.95, "hidden": (64, 64, 64), "lr": 3e-3, "entropy_coef": 0.01}
     config = ppo.PPOConfig(**({"total_steps": 1_000_000} | settings | change))
     *_, last = ppo.learn(env, config, snapshot_every=config.total_steps, **sizes)
     return last.policy

@@ -34,7 +34,7 @@ RL2 = rl2.RL2Config(
     entropy_coef=0.01,
     final_entropy_coef=0.0,
 )
-TELLER_STEPS = 1_000_000
+TELLER_STEPS = 700_000
 SHORT_GAMES = TaskFamily(sample_tasks, partial(VectorFlappyBird, max_pipes=8))  # several a trial
 
 
