@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from report import write_record
-from rl2_stages import train_in_stages
+from rl2_stages import Stage, train_in_stages
 
 from metarl_lite.algorithms.rl2 import RL2Config, make_net
 from metarl_lite.envs.bandits import BernoulliBandits, sample_tasks
@@ -120,16 +120,16 @@ def main() -> None:
     else:
         untrained = make_net(BernoulliBandits(np.zeros((1, num_arms))), seed=seed)
     stages = FIRST_STAGES + (LAST_STAGES if num_arms < 10 else LAST_STAGES_OF_MANY)
-    learning_rewards = luckless if arguments.luckless else None
     stages = [
-        (
+        Stage(
             {"horizon": horizon},
             family(num_arms, horizon),
             replace(config, scale_each_step=arguments.luckless),
+            luckless if arguments.luckless else None,
         )
         for horizon, config in (EQUIVARIANT_STAGES if arguments.equivariant else stages)
     ]
-    net, record = train_in_stages(untrained, stages, seed=seed, learning_rewards=learning_rewards)
+    net, record = train_in_stages(untrained, stages, seed=seed)
     held_out = measure(net, num_arms, 100, num_trials=20_000, seed=seed + 1_000_000)
     name = f"rl2_bandits_{'equivariant_' if arguments.equivariant else ''}{num_arms}"
     write_record(name, {"arguments": vars(arguments), "held_out": held_out} | record)
