@@ -30,11 +30,11 @@ Teacher = Callable[[Tensor, Any], Tensor]  # inputs (time, task, input), tasks -
 
 @dataclass(frozen=True)
 class DaggerConfig:
-    """Defaults teach Flappy Bird in any physics in less than a minute."""
+    """Defaults teach Flappy Bird in any physics in about a minute."""
 
-    iterations: int = 40
-    num_tasks: int = 128  # fresh tasks an iteration
-    num_steps: int = 512  # of a trial
+    iterations: int = 60
+    num_tasks: int = 64  # fresh tasks an iteration
+    num_steps: int = 1_024  # of a trial: as many games as it is to remember
     unroll: int = 64  # steps that a gradient passes back through
     batch_size: int = 64  # sequences of `unroll` steps a gradient step
     num_epochs: int = 2  # passes over the trials of an iteration
